@@ -1,0 +1,200 @@
+"""Every exception that leaves vhdtools.
+
+    VhdToolsError
+    ├── UsageError                a call that cannot work: destination, option, no credentials
+    ├── ImageError                the disk image
+    │   ├── UnrecognizedImageError    not a VHD; says what it is where that can be seen
+    │   ├── DamagedImageError         fields that are impossible or contradict each other
+    │   ├── UnsupportedImageError     sound, but nothing vhdtools reads
+    │   ├── ParentError               the backing chain: missing, cyclic, another disk
+    │   ├── SourceReadError           the operating system could not read, or gave too little
+    │   ├── SourceChangedError        the disk is not the one that was read before
+    │   └── NotUploadableError        inspection found errors: it must not be uploaded
+    ├── TargetError               the place the pages go to
+    │   ├── TargetExistsError         something is there, and was not to be replaced
+    │   ├── TargetMissingError        no such account, container or blob
+    │   ├── TargetBusyError           another writer holds the lease, or took it
+    │   ├── TargetRefusedError        the service (or file system) will not do this, ever
+    │   ├── AccessError               credentials missing, wrong or expired
+    │   ├── UnavailableError          no answer, throttled, or failing: worth another try
+    │   └── ChecksumError             what arrived is not what was sent: worth another try
+    ├── VerificationError         the target's content is not the disk's
+    └── TransferInterruptedError       stopped on request, after a checkpoint
+
+Messages have one shape: *subject* (a file or URL, never a secret), *problem*, where (a byte
+offset), and *remedy* (what to do). An error is *resumable* when the same call, made again, goes
+on where this one stopped.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "AccessError",
+    "ChecksumError",
+    "DamagedImageError",
+    "ImageError",
+    "NotUploadableError",
+    "ParentError",
+    "SourceChangedError",
+    "SourceReadError",
+    "TargetBusyError",
+    "TargetError",
+    "TargetExistsError",
+    "TargetMissingError",
+    "TargetRefusedError",
+    "TransferInterruptedError",
+    "UnavailableError",
+    "UnrecognizedImageError",
+    "UnsupportedImageError",
+    "UsageError",
+    "VerificationError",
+    "VhdToolsError",
+]
+
+
+class VhdToolsError(Exception):
+    """Root of all errors raised by vhdtools.
+
+    `subject` names the file or URL (without its query), `problem` says what is wrong, `remedy`
+    what to do about it ("" where there is nothing to do), `offset` where, in bytes from the start
+    of the subject (None where the whole is meant).
+    """
+
+    resumable: ClassVar[bool] = False
+
+    def __init__(
+        self, subject: str, problem: str, remedy: str = "", offset: int | None = None
+    ) -> None:
+        super().__init__(subject, problem, remedy, offset)
+        self.subject = subject
+        self.problem = problem
+        self.remedy = remedy
+        self.offset = offset
+
+    def __str__(self) -> str:
+        where = "" if self.offset is None else f" (at byte {self.offset:,})"
+        text = f"{self.subject}: {self.problem}{where}."
+        return f"{text} {self.remedy}" if self.remedy else text
+
+
+class UsageError(VhdToolsError):
+    """The call cannot work as it stands: a destination, an option, or credentials that lack."""
+
+
+class ImageError(VhdToolsError):
+    """Something about the disk image; the subject is the file."""
+
+
+class UnrecognizedImageError(ImageError):
+    """The file is not a VHD."""
+
+
+class DamagedImageError(ImageError):
+    """The VHD's own fields are impossible or contradict each other: it cannot be read safely."""
+
+
+class UnsupportedImageError(ImageError):
+    """A sound image of a kind, or with a feature, that vhdtools does not read."""
+
+
+class ParentError(ImageError):
+    """The parent of a differencing disk is missing, part of a cycle, or another disk."""
+
+
+class SourceReadError(ImageError):
+    """The operating system could not read the file, or returned less than was there before."""
+
+
+class SourceChangedError(ImageError):
+    """The disk is not the one that was read before: in an earlier run, or a moment ago."""
+
+
+class NotUploadableError(ImageError):
+    """Inspection found errors; uploading this disk would lose or distort data."""
+
+
+class TargetError(VhdToolsError):
+    """Something about the place the pages go to; the subject is its URL without the query.
+
+    `status` is the HTTP status and `code` the service's error code, where there was an answer.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        problem: str,
+        remedy: str = "",
+        offset: int | None = None,
+        status: int | None = None,
+        code: str = "",
+    ) -> None:
+        super().__init__(subject, problem, remedy, offset)
+        self.args = (subject, problem, remedy, offset, status, code)
+        self.status = status
+        self.code = code
+
+
+class TargetExistsError(TargetError):
+    """There is something at the target already, and it was not to be replaced."""
+
+
+class TargetMissingError(TargetError):
+    """The account, container, blob or folder does not exist."""
+
+
+class TargetBusyError(TargetError):
+    """Another writer holds the lease on the target, or has taken it over."""
+
+
+class TargetRefusedError(TargetError):
+    """The target will not do this, however often it is asked."""
+
+
+class AccessError(TargetError):
+    """Credentials are missing, wrong, expired, or not allowed to do this."""
+
+    resumable = True
+
+
+class UnavailableError(TargetError):
+    """No answer, a broken connection, throttling, or a failure of the service: try again.
+
+    `throttled` says that the service asked for fewer requests; `retry_after` is the number of
+    seconds it asked to wait (None where it did not say).
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        subject: str,
+        problem: str,
+        remedy: str = "",
+        offset: int | None = None,
+        status: int | None = None,
+        code: str = "",
+        throttled: bool = False,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(subject, problem, remedy, offset, status, code)
+        self.args = (*self.args, throttled, retry_after)
+        self.throttled = throttled
+        self.retry_after = retry_after
+
+
+class ChecksumError(TargetError):
+    """What arrived is not what was sent: by the service's word, or by the CRC-64 it returned."""
+
+    resumable = True
+
+
+class VerificationError(VhdToolsError):
+    """The target's content is not the disk's; `offset` is where the first difference lies."""
+
+
+class TransferInterruptedError(VhdToolsError):
+    """Stopped on request; what was confirmed is kept, and the same call goes on from there."""
+
+    resumable = True
