@@ -1,0 +1,1 @@
+"""What several test modules share: the emulator, other programs that judge, and fixture disks."""
