@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
 from tests.support.azurite import Azurite, start_azurite
+from tests.support.disks import unpack
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
@@ -39,3 +41,13 @@ def container(azurite: Azurite) -> Iterator[ContainerClient]:
         with client:
             yield client
             client.delete_container()
+
+
+@pytest.fixture(scope="session")
+def sample_disk(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Unpacks a disk of fixtures/ by its name in the manifest, parents beside it.
+
+    The file is shared by all tests of the session: copy it before changing it.
+    """
+    folder = tmp_path_factory.mktemp("sample-disks")
+    return lambda name: unpack(name, folder)
