@@ -1,0 +1,100 @@
+"""Where a file's footers are, and which one counts.
+
+The end footer is in the last 512 bytes (or 511, as old Virtual PC wrote it); a dynamic disk keeps
+a copy at byte 0. The end footer counts where it is valid, else the copy; see `choose_footer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from vhdtools.image.source import Source
+from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, Footer, parse_footer
+
+__all__ = [
+    "POISON_COOKIE",
+    "SEARCHED_BACK",
+    "FoundFooter",
+    "choose_footer",
+    "find_copy",
+    "find_end_footer",
+]
+
+POISON_COOKIE = b"v_poison"
+"""What blktap writes over the cookie of a disk that it disabled."""
+SEARCHED_BACK = 64 * 1024
+"""How far before the end of the file a footer is searched, where foreign bytes follow it."""
+
+_SHORT_FOOTER_SIZE = 511
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFooter:
+    """A footer and where it is: `offset` and `size` (512, or 511 of old Virtual PC) in bytes."""
+
+    offset: int
+    size: int
+    footer: Footer
+
+    @property
+    def end(self) -> int:
+        """The first byte after the footer."""
+        return self.offset + self.size
+
+    @property
+    def cookie_ok(self) -> bool:
+        """Whether the cookie is a VHD's."""
+        return self.footer.cookie == FOOTER_COOKIE
+
+    @property
+    def valid(self) -> bool:
+        """Whether cookie and checksum are right."""
+        return self.cookie_ok and self.footer.checksum_ok
+
+
+def find_end_footer(source: Source) -> FoundFooter | None:
+    """The footer at the end of the file, or, with bytes behind it, near the end.
+
+    At the end, a right cookie is enough, or else a checksum that is right for these bytes or for
+    these with the cookie mended; in front of other bytes, all must be right, since what a guest
+    stores may look like a footer.
+    """
+    start = max(0, source.size - SEARCHED_BACK)
+    tail = source.read(start, source.size - start)
+    for size in (FOOTER_SIZE, _SHORT_FOOTER_SIZE):
+        if len(tail) >= size:
+            found = _footer_in(tail[-size:], source.size - size)
+            if found is not None:
+                return found
+    position = tail.rfind(FOOTER_COOKIE)
+    while position >= 0 and start + position >= FOOTER_SIZE:  # at byte 0 is the copy
+        data = tail[position : position + FOOTER_SIZE]
+        if len(data) == FOOTER_SIZE:
+            found = FoundFooter(start + position, FOOTER_SIZE, parse_footer(data))
+            if found.valid:
+                return found
+        position = tail.rfind(FOOTER_COOKIE, 0, position + len(FOOTER_COOKIE) - 1)
+    return None
+
+
+def find_copy(source: Source) -> FoundFooter | None:
+    """The footer at byte 0, by the rules for the end of the file."""
+    if source.size < FOOTER_SIZE:
+        return None
+    return _footer_in(source.read(0, FOOTER_SIZE), 0)
+
+
+def choose_footer(end: FoundFooter | None, copy: FoundFooter | None) -> FoundFooter | None:
+    """The footer that counts: end, if valid; copy, if valid; else whichever there is, end first."""
+    candidates = [found for found in (end, copy) if found is not None]
+    return next(
+        (found for found in candidates if found.valid), candidates[0] if candidates else None
+    )
+
+
+def _footer_in(data: bytes, offset: int) -> FoundFooter | None:
+    footer = parse_footer(data.ljust(FOOTER_SIZE, b"\0"))
+    known = footer.cookie in (FOOTER_COOKIE, POISON_COOKIE)
+    if known or footer.checksum_ok or replace(footer, cookie=FOOTER_COOKIE).checksum_ok:
+        return FoundFooter(offset, len(data), footer)
+    return None

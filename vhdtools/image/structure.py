@@ -1,0 +1,185 @@
+"""Everything that a VHD says of itself, found and decoded, with nothing judged.
+
+Bad content never raises here: what cannot be found is None or empty, and whoever judges
+(`image.soundness` for reading, `inspection` for everything else) says what that means.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from dataclasses import dataclass
+from pathlib import Path
+
+from vhdtools.image.footers import FoundFooter, choose_footer, find_copy, find_end_footer
+from vhdtools.image.locators import (
+    FoundLocator,
+    ParentName,
+    decode_parent_name,
+    find_locators,
+)
+from vhdtools.image.source import Source, open_source
+from vhdtools.layout import (
+    BAT_ENTRY_SIZE,
+    DYNAMIC_HEADER_SIZE,
+    DiskType,
+    DynamicHeader,
+    Footer,
+    parse_bat,
+    parse_dynamic_header,
+)
+from vhdtools.layout.batmap import (
+    BATMAP_COOKIE,
+    BATMAP_HEADER_SIZE,
+    BatmapHeader,
+    parse_batmap_header,
+)
+from vhdtools.ranges import align_up
+
+__all__ = ["MAX_BAT_ENTRIES", "FoundBatmap", "Structure", "read_structure"]
+
+MAX_BAT_ENTRIES = 1 << 23
+"""The most BAT entries that are read (32 MiB): 2040 GiB in blocks of 256 KiB need fewer."""
+
+_SECTOR = 512
+
+
+@dataclass(frozen=True, slots=True)
+class FoundBatmap:
+    """blktap's batmap: the header, at byte `offset`, and the map's bytes (None: not in the file)."""
+
+    offset: int
+    header: BatmapHeader
+    bitmap: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """What was found in a file. Offsets and sizes are in bytes.
+
+    `end_footer`: at the end (`trailing_bytes` may follow it); `footer_copy`: at byte 0, None for
+    a fixed disk, whose guest owns that place. `used` is the one of the two that counts (see
+    `choose_footer`). `header` is None unless `used` is a dynamic or differencing disk's and its
+    data offset leaves room for a header in the file. `bat` holds the entries that the disk needs
+    and the file has, at most `MAX_BAT_ENTRIES`; `bat_padding` the bytes between the last of the
+    header's `max_table_entries` and the end of that sector. `head` is the file's first bytes, at
+    most 4096 (for signatures).
+    """
+
+    path: Path
+    file_size: int
+    head: bytes
+    end_footer: FoundFooter | None
+    footer_copy: FoundFooter | None
+    used: FoundFooter | None
+    header: DynamicHeader | None
+    bat: array[int]
+    bat_padding: bytes
+    batmap: FoundBatmap | None
+    parent_name: ParentName | None
+    parent_locators: tuple[FoundLocator, ...]
+
+    @property
+    def footer(self) -> Footer | None:
+        """The footer that counts."""
+        return None if self.used is None else self.used.footer
+
+    @property
+    def header_offset(self) -> int | None:
+        """Where the dynamic disk header is, or should be; None for a disk that has none."""
+        footer = self.footer
+        if footer is None or footer.disk_type not in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
+            return None
+        return footer.data_offset
+
+    @property
+    def trailing_bytes(self) -> int:
+        """Bytes behind the end footer (0 where there is none)."""
+        return 0 if self.end_footer is None else self.file_size - self.end_footer.end
+
+    @property
+    def data_end(self) -> int:
+        """Where the blocks or the fixed disk's bytes must end: at the end footer, or the file's."""
+        return self.file_size if self.end_footer is None else self.end_footer.offset
+
+    @property
+    def needed_bat_entries(self) -> int:
+        """The blocks that current size and block size amount to; 0 without a usable header."""
+        if self.footer is None or self.header is None or not self.header.block_size:
+            return 0
+        return -(-self.footer.current_size // self.header.block_size)
+
+
+def read_structure(file: str | os.PathLike[str] | Source) -> Structure:
+    """Find and decode everything in a file, or in an open one, which stays open.
+
+    Raises SourceReadError where the operating system cannot open or read it; never for what its
+    bytes say.
+    """
+    if isinstance(file, Source):
+        return _read(file)
+    source = open_source(file)
+    try:
+        return _read(source)
+    finally:
+        source.close()
+
+
+def _read(source: Source) -> Structure:
+    end = find_end_footer(source)
+    copy = find_copy(source) if end is None or end.offset else None
+    used = choose_footer(end, copy)
+    if used is not None and used is end and end.footer.disk_type == DiskType.FIXED:
+        copy = None
+    header = None
+    if used is not None and used.footer.disk_type in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
+        header = _read_header(source, used.footer.data_offset)
+    bat, padding, batmap = parse_bat(b""), b"", None
+    if header is not None and used is not None:
+        bat, padding = _read_bat(source, header, used.footer)
+        batmap = _read_batmap(source, header)
+    return Structure(
+        path=source.path,
+        file_size=source.size,
+        head=source.read(0, min(source.size, 4096)),
+        end_footer=end,
+        footer_copy=copy,
+        used=used,
+        header=header,
+        bat=bat,
+        bat_padding=padding,
+        batmap=batmap,
+        parent_name=None if header is None else decode_parent_name(header.parent_name),
+        parent_locators=() if header is None else find_locators(source, header),
+    )
+
+
+def _read_header(source: Source, offset: int) -> DynamicHeader | None:
+    if offset + DYNAMIC_HEADER_SIZE > source.size:
+        return None
+    return parse_dynamic_header(source.read(offset, DYNAMIC_HEADER_SIZE))
+
+
+def _read_bat(source: Source, header: DynamicHeader, footer: Footer) -> tuple[array[int], bytes]:
+    # By either of the sizes that may be the guest's; each bound keeps hostile numbers away.
+    size = max(footer.current_size, footer.geometry.size)
+    needed = -(-size // header.block_size) if header.block_size else 0
+    in_file = max(0, source.size - header.table_offset) // BAT_ENTRY_SIZE
+    entries = min(needed, header.max_table_entries, in_file, MAX_BAT_ENTRIES)
+    bat = parse_bat(source.read(header.table_offset, entries * BAT_ENTRY_SIZE))
+    end = header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE
+    padding = min(align_up(end, _SECTOR), source.size) - end
+    return bat, source.read(end, padding) if padding > 0 else b""
+
+
+def _read_batmap(source: Source, header: DynamicHeader) -> FoundBatmap | None:
+    offset = align_up(header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE, _SECTOR)
+    if offset + BATMAP_HEADER_SIZE > source.size:
+        return None
+    data = source.read(offset, BATMAP_HEADER_SIZE)
+    if not data.startswith(BATMAP_COOKIE):
+        return None
+    batmap = parse_batmap_header(data)
+    length = batmap.map_sectors * _SECTOR
+    inside = length <= MAX_BAT_ENTRIES // 8 and batmap.map_offset + length <= source.size
+    return FoundBatmap(offset, batmap, source.read(batmap.map_offset, length) if inside else None)
