@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
+from vhdtools.layout import Footer
 from vhdtools.ranges import Extent
 
 __all__ = ["DiskImage"]
@@ -26,6 +27,11 @@ class DiskImage(Protocol):
     @property
     def virtual_size(self) -> int:
         """Bytes that the guest sees."""
+        ...
+
+    @property
+    def footer(self) -> Footer | None:
+        """The footer that was gone by: the one that describes the disk; None for a raw disk."""
         ...
 
     def extents(self, start: int = 0) -> Iterator[Extent]:

@@ -1,0 +1,76 @@
+"""Workers over a bounded window: the results come in the order of the tasks."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+__all__ = ["run_ordered"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_TASKS_PER_WORKER = 4
+_POLL_SECONDS = 0.25
+
+
+def run_ordered(
+    tasks: Iterable[T],
+    work: Callable[[T], R],
+    *,
+    workers: int,
+    stop: threading.Event,
+    halt: threading.Event,
+) -> Iterator[R]:
+    """Results of `work` on each of `tasks`, in order, by `workers` threads.
+
+    At most four tasks a worker are taken from `tasks` ahead of the result that is due, so one slow
+    task holds the others up late and memory stays bounded. When `stop` is set no more tasks are
+    taken, those in flight end, and the results end early. When a task raises, the results before
+    it have been yielded and its exception is raised here. In either case, and when the caller
+    abandons the iterator, `halt` is set, which tells tasks in flight not to wait for better times,
+    and no thread is left when the iterator is done.
+    """
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="vhdtools-worker")
+    pending: deque[Future[R]] = deque()
+
+    def due() -> R | None:
+        while not pending[0].done():
+            wait((pending[0],), timeout=_POLL_SECONDS)
+            if stop.is_set():
+                halt.set()
+                _cancel(pending)
+        return None if pending[0].cancelled() else pending.popleft().result()
+
+    try:
+        for task in tasks:
+            if stop.is_set():
+                break
+            pending.append(pool.submit(work, task))
+            while pending and (len(pending) >= workers * _TASKS_PER_WORKER or pending[0].done()):
+                result = due()
+                if result is None:
+                    return
+                yield result
+        if stop.is_set():
+            halt.set()
+            _cancel(pending)
+        while pending:
+            result = due()
+            if result is None:
+                return
+            yield result
+    except BaseException:
+        halt.set()
+        raise
+    finally:
+        _cancel(pending)
+        pool.shutdown(wait=True)
+
+
+def _cancel(pending: Iterable[Future[R]]) -> None:
+    for future in pending:
+        future.cancel()
