@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.support.disks import FOLDER, SAMPLE_DISKS, SampleDisk
-from tests.support.oracles import qemu_img_sha256
+from tests.support.oracles import program, qemu_img_convert, qemu_img_sha256, run
 
 SampleDiskPath = Callable[[str], Path]
 
@@ -60,3 +63,45 @@ def test_qemu_sees_the_content_in_the_manifest(
     disk: SampleDisk, sample_disk: SampleDiskPath
 ) -> None:
     assert qemu_img_sha256(sample_disk(disk.name)) == disk.guest_sha256
+
+
+MIB = 1024 * 1024
+
+
+@pytest.mark.parametrize(
+    ("name", "offset", "size"),
+    [
+        ("disks/fixed-mbr-ext4.vhd", 1 * MIB, 63 * MIB),
+        ("disks/dynamic-gpt-fat-ext4.vhd", 17 * MIB, 45 * MIB),
+    ],
+)
+def test_ext4_inside_is_sound_and_holds_the_files(
+    name: str, offset: int, size: int, sample_disk: SampleDiskPath, tmp_path: Path
+) -> None:
+    image = tmp_path / "ext4"
+    image.write_bytes(qemu_img_convert(sample_disk(name))[offset : offset + size])
+    run(program("e2fsck"), "-f", "-n", str(image))
+    assert run(program("debugfs"), "-R", "cat /etc/hostname", str(image)) == "sample\n"
+
+
+@pytest.mark.parametrize("name", ["disks/dynamic-gpt-fat-ext4.vhd", "disks/dynamic-mbr-fat.vhd"])
+def test_fat_inside_holds_the_files(name: str, sample_disk: SampleDiskPath, tmp_path: Path) -> None:
+    image = tmp_path / "disk"
+    image.write_bytes(qemu_img_convert(sample_disk(name)))
+    assert run(program("mtype"), "-i", f"{image}@@{MIB}", "::etc/hostname") == "sample\n"
+
+
+def test_script_makes_the_disks(tmp_path: Path) -> None:
+    """Other versions of its programs may lay things out differently, so hashes are left out."""
+    for name in ("qemu-img", "mke2fs", "debugfs", "mkfs.fat", "mcopy", "mmd", "sfdisk"):
+        program(name)
+    script = FOLDER / "make_fixtures.py"
+    subprocess.run([sys.executable, str(script), str(tmp_path)], check=True)
+    entries = json.loads((tmp_path / "manifest.json").read_text(encoding="utf-8"))
+    made = {entry["name"]: (entry["disk_type"], entry["virtual_size"]) for entry in entries}
+    assert made == {
+        name: (disk.disk_type, disk.virtual_size)
+        for name, disk in SAMPLE_DISKS.items()
+        if name.startswith("disks/")
+    }
+    assert all((tmp_path / f"{name}.xz").stat().st_size < 100 * 1024 for name in made)

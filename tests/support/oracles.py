@@ -18,12 +18,23 @@ import pytest
 
 REQUIRE = "VHDTOOLS_REQUIRE_ORACLES"
 
-_PACKAGES = {"qemu-img": "qemu-utils", "vhdiinfo": "libvhdi-utils", "mke2fs": "e2fsprogs"}
+_PACKAGES = {
+    "qemu-img": "qemu-utils",
+    "vhdiinfo": "libvhdi-utils",
+    "mke2fs": "e2fsprogs",
+    "e2fsck": "e2fsprogs",
+    "debugfs": "e2fsprogs",
+    "mkfs.fat": "dosfstools",
+    "mtype": "mtools",
+    "mcopy": "mtools",
+    "mmd": "mtools",
+    "sfdisk": "fdisk",
+}
 
 
 def program(name: str) -> str:
     """The path of another program, or a skip (a failure where oracles are required)."""
-    # Debian keeps mke2fs where only root's PATH leads.
+    # Debian keeps some of them where only root's PATH leads.
     found = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
     if found is not None:
         return found
