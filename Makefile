@@ -8,8 +8,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 AZURITE := tests/azurite
 
-# What is installed is told by two stamps, so that a second call has nothing to do.
+# What is installed is told by stamps, so that a second call has nothing to do.
 INSTALLED := $(VENV)/.installed
+FUZZER := $(VENV)/.installed-fuzzer
 EMULATOR := $(AZURITE)/node_modules/.installed
 
 .DEFAULT_GOAL := help
@@ -35,7 +36,7 @@ format: $(INSTALLED)  ## Format the code and mend what can be mended
 bench: $(INSTALLED) $(EMULATOR)  ## Measure against the other tools and the limit
 	$(BIN)/python -m benchmarks $(ARGS)
 
-fuzz: $(INSTALLED)  ## Look for inputs that break parsing, inspection or reading
+fuzz: $(FUZZER)  ## Look for inputs that break parsing, inspection or reading
 	$(BIN)/python -m tests.fuzz $(ARGS)
 
 fixtures: $(INSTALLED)  ## Make the sample disks anew (needs the tools that CONTRIBUTING.md names)
@@ -54,6 +55,10 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+$(FUZZER): $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[fuzz]'
 	@touch $@
 
 $(EMULATOR): $(AZURITE)/package.json $(AZURITE)/package-lock.json | $(INSTALLED)
