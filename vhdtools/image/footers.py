@@ -18,6 +18,7 @@ __all__ = [
     "choose_footer",
     "find_copy",
     "find_end_footer",
+    "footers_at_the_ends",
 ]
 
 POISON_COOKIE = b"v_poison"
@@ -59,13 +60,11 @@ def find_end_footer(source: Source) -> FoundFooter | None:
     these with the cookie mended; in front of other bytes, all must be right, since what a guest
     stores may look like a footer.
     """
+    found = _at_the_end(source)
+    if found is not None:
+        return found
     start = max(0, source.size - SEARCHED_BACK)
     tail = source.read(start, source.size - start)
-    for size in (FOOTER_SIZE, _SHORT_FOOTER_SIZE):
-        if len(tail) >= size:
-            found = _footer_in(tail[-size:], source.size - size)
-            if found is not None:
-                return found
     position = tail.rfind(FOOTER_COOKIE)
     while position >= 0 and start + position >= FOOTER_SIZE:  # at byte 0 is the copy
         data = tail[position : position + FOOTER_SIZE]
@@ -75,6 +74,12 @@ def find_end_footer(source: Source) -> FoundFooter | None:
                 return found
         position = tail.rfind(FOOTER_COOKIE, 0, position + len(FOOTER_COOKIE) - 1)
     return None
+
+
+def footers_at_the_ends(source: Source) -> list[FoundFooter]:
+    """The valid footers at the very end and at byte 0; nothing else of the file is read."""
+    found = (_at_the_end(source), find_copy(source))
+    return [item for item in found if item is not None and item.valid]
 
 
 def find_copy(source: Source) -> FoundFooter | None:
@@ -90,6 +95,16 @@ def choose_footer(end: FoundFooter | None, copy: FoundFooter | None) -> FoundFoo
     return next(
         (found for found in candidates if found.valid), candidates[0] if candidates else None
     )
+
+
+def _at_the_end(source: Source) -> FoundFooter | None:
+    for size in (FOOTER_SIZE, _SHORT_FOOTER_SIZE):
+        if source.size >= size:
+            offset = source.size - size
+            found = _footer_in(source.read(offset, size), offset)
+            if found is not None:
+                return found
+    return None
 
 
 def _footer_in(data: bytes, offset: int) -> FoundFooter | None:

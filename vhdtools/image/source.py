@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vhdtools.errors import SourceChangedError, SourceReadError
+from vhdtools.ranges import PAGE, align_down, align_up
 
-__all__ = ["Fingerprint", "Source", "open_source"]
+__all__ = ["Fingerprint", "Source", "data_runs", "open_source"]
 
 _MAX_OFFSET = (1 << 63) - 1
 _HAS_PREADV = hasattr(os, "preadv")
@@ -33,6 +34,11 @@ class Fingerprint:
     device: int
     inode: int
 
+    @property
+    def identity(self) -> tuple[int, int]:
+        """Device and inode: equal for all names of one file."""
+        return self.device, self.inode
+
 
 class Source:
     """An open file: `size` bytes as of when it was opened. Owns its descriptor.
@@ -41,7 +47,7 @@ class Source:
     reads any more.
     """
 
-    __slots__ = ("_descriptor", "_lock", "fingerprint", "path", "size")
+    __slots__ = ("_descriptor", "_lock", "_run", "fingerprint", "path", "size")
 
     def __init__(self, path: Path, descriptor: int, size: int, fingerprint: Fingerprint) -> None:
         self.path = path
@@ -49,6 +55,7 @@ class Source:
         self.fingerprint = fingerprint
         self._descriptor = descriptor
         self._lock = threading.Lock()  # guards the file position, where one is used
+        self._run = (0, 0, True)  # the last answer of run_at, with the offset asked for
 
     def read(self, offset: int, length: int) -> bytes:
         """`length` bytes from byte `offset`. Raises SourceReadError, also where the file ends."""
@@ -89,20 +96,11 @@ class Source:
         Where the platform or the file system knows of no holes, all is one run of data. Raises
         SourceReadError where the file was cut since it was opened.
         """
-        if _SEEK_DATA is None or _SEEK_HOLE is None:
-            return self.size, True
-        try:
-            data = self._seek(offset, _SEEK_DATA)
-            if data > offset:
-                return min(data, self.size), False
-            return min(self._seek(offset, _SEEK_HOLE), self.size), True
-        except OSError as exc:
-            if exc.errno != errno.ENXIO:
-                return self.size, True  # not supported here; a read would tell of worse
-        # No data from here on: a hole up to the end, unless the end has moved.
-        if os.fstat(self._descriptor).st_size < self.size and self.fingerprint.size == self.size:
-            raise SourceReadError(str(self.path), "the file was cut while it was read", "", offset)
-        return self.size, False
+        start, end, is_data = self._run
+        if not start <= offset < end:
+            end, is_data = self._find_run(offset)
+            self._run = (offset, end, is_data)
+        return end, is_data
 
     def check_unchanged(self) -> None:
         """Raise SourceChangedError if the file was written, cut or replaced since it was opened.
@@ -132,6 +130,27 @@ class Source:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
             os.close(descriptor)
+
+    def _find_run(self, offset: int) -> tuple[int, bool]:
+        if _SEEK_DATA is None or _SEEK_HOLE is None:
+            return self.size, True
+        try:
+            data = self._seek(offset, _SEEK_DATA)
+            if data > offset:
+                return min(data, self.size), False
+            return min(self._seek(offset, _SEEK_HOLE), self.size), True
+        except OSError as exc:
+            if exc.errno != errno.ENXIO:
+                return self.size, True  # not supported here; a read would tell of worse
+        # No data from here on: a hole up to the end, unless the file was cut before it.
+        if os.fstat(self._descriptor).st_size < self.fingerprint.size:
+            raise SourceReadError(
+                str(self.path),
+                "the file was cut while it was in use",
+                "Shut down whatever writes to the disk, and start again.",
+                offset,
+            )
+        return self.size, False
 
     def _read_some(self, position: int, view: memoryview) -> int:
         if _HAS_PREADV:
@@ -175,12 +194,25 @@ def open_source(path: str | os.PathLike[str], *, devices: bool = True) -> Source
 
 
 def data_runs(source: Source, start: int, end: int) -> Iterator[tuple[int, int, bool]]:
-    """The bytes from `start` to `end` as (offset, length, data or hole), in order."""
-    while start < end:
-        stop, is_data = source.run_at(start)
-        stop = min(max(stop, start + 1), end)
-        yield start, stop - start, is_data
-        start = stop
+    """The bytes from `start` to `end` as (offset, length, whether data or a hole), in order.
+
+    Holes begin and end at whole sectors from `start`, or at `end`; neighbours differ.
+    """
+    position = run_start = start
+    while position < end:
+        stop, is_data = source.run_at(position)
+        stop = min(max(stop, position + 1), end)
+        if not is_data:
+            hole = start + align_up(position - start, PAGE)
+            hole_end = stop if stop == end else start + align_down(stop - start, PAGE)
+            if hole < hole_end:
+                if run_start < hole:
+                    yield run_start, hole - run_start, True
+                yield hole, hole_end - hole, False
+                run_start = hole_end
+        position = stop
+    if run_start < end:
+        yield run_start, end - run_start, True
 
 
 def _fingerprint(status: os.stat_result) -> Fingerprint:

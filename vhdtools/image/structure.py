@@ -46,7 +46,7 @@ _SECTOR = 512
 
 @dataclass(frozen=True, slots=True)
 class FoundBatmap:
-    """blktap's batmap: the header, at byte `offset`, and the map's bytes (None: not in the file)."""
+    """The batmap of blktap: its header, at byte `offset`, and the map (None: not in the file)."""
 
     offset: int
     header: BatmapHeader

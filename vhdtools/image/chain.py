@@ -1,0 +1,91 @@
+"""The backing chain: a disk, its parent, and so on down to one that stands on its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from vhdtools.image.parents import ParentSearch, find_parent
+from vhdtools.image.size import SizeRule
+from vhdtools.image.soundness import Soundness, examine
+from vhdtools.image.source import Source
+from vhdtools.image.structure import Structure
+from vhdtools.layout import DiskType
+
+__all__ = ["MAX_DEPTH", "Chain", "Link", "follow_chain"]
+
+MAX_DEPTH = 256
+"""The most disks in a chain; producers allow far fewer (blktap 30, Hyper-V 50 snapshots)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """One disk of a chain: its open file, what is in it, and whether that can be read."""
+
+    source: Source
+    structure: Structure
+    soundness: Soundness
+
+
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """The disks of a chain, the child first, and how it ends.
+
+    It ends well in a fixed or dynamic disk, or in the file `raw`. `failure` is the search that
+    did not find the last disk's parent; `too_deep` says that there are more than `MAX_DEPTH`. A
+    disk with flaws ends the chain too, as its last link. Owns all files: `close` it.
+    """
+
+    links: tuple[Link, ...]
+    raw: Source | None = None
+    failure: ParentSearch | None = None
+    too_deep: bool = False
+
+    def close(self) -> None:
+        """Close every file; harmless when done before."""
+        for link in self.links:
+            link.source.close()
+        if self.raw is not None:
+            self.raw.close()
+
+
+def follow_chain(
+    source: Source,
+    structure: Structure,
+    *,
+    size_rule: SizeRule = "auto",
+    parent_dirs: Sequence[Path] = (),
+    raw_parent: bool = False,
+) -> Chain:
+    """The chain of a disk whose file is open; the chain owns it from now on.
+
+    See `vhdtools.image.open` for the options. Raises SourceReadError where a file cannot be
+    read, and closes all then; what is wrong with the disks is in the result.
+    """
+    links: list[Link] = []
+    try:
+        while True:
+            soundness = examine(structure, size_rule)
+            links.append(Link(source, structure, soundness))
+            footer = structure.footer
+            if soundness.flaws or footer is None or footer.disk_type != DiskType.DIFFERENCING:
+                return Chain(tuple(links))
+            if len(links) == MAX_DEPTH:
+                return Chain(tuple(links), too_deep=True)
+            search = find_parent(
+                structure,
+                [link.source.fingerprint.identity for link in links],
+                parent_dirs=parent_dirs,
+                raw_parent=raw_parent,
+            )
+            if search.source is None:
+                return Chain(tuple(links), failure=search)
+            if search.structure is None:
+                return Chain(tuple(links), raw=search.source)
+            source, structure = search.source, search.structure
+    except BaseException:
+        for link in links:
+            link.source.close()
+        source.close()
+        raise

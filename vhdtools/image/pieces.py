@@ -1,0 +1,27 @@
+"""Buffers that are filled piece by piece."""
+
+from __future__ import annotations
+
+__all__ = ["checked_view", "fill_zeros"]
+
+_ZEROS = memoryview(bytes(256 * 1024))
+
+
+def checked_view(offset: int, buffer: bytearray | memoryview, size: int) -> memoryview:
+    """`buffer` as bytes to be filled from `offset` of a disk of `size` bytes.
+
+    Raises ValueError where that goes past an end of the disk, or the buffer is read-only.
+    """
+    view = memoryview(buffer).cast("B")
+    if view.readonly:
+        raise ValueError("the buffer is read-only")
+    if offset < 0 or offset + len(view) > size:
+        raise ValueError(f"{len(view)} bytes from {offset} are not in a disk of {size} bytes")
+    return view
+
+
+def fill_zeros(view: memoryview) -> None:
+    """Make all of `view` zeros."""
+    for start in range(0, len(view), len(_ZEROS)):
+        part = view[start : start + len(_ZEROS)]
+        part[:] = _ZEROS[: len(part)]
