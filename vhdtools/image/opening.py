@@ -27,7 +27,7 @@ from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
 
-__all__ = ["FixedBase", "open", "unrecognized"]
+__all__ = ["FixedBase", "assemble", "open", "unrecognized"]
 
 FixedBase: TypeAlias = Literal["start", "end"]
 """Where a fixed disk begins in a file that is too long for it."""
@@ -84,7 +84,7 @@ def open(
         raw_parent=raw_parent,
     )
     try:
-        return _image(chain, fixed_base)
+        return assemble(chain, fixed_base)
     except BaseException:
         chain.close()
         raise
@@ -108,7 +108,12 @@ def unrecognized(source: Source) -> ImageError:
     )
 
 
-def _image(chain: Chain, fixed_base: FixedBase | None) -> DiskImage:
+def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
+    """The image of a chain's first disk, which owns the chain's files from now on.
+
+    `fixed_base` as for `open`. Raises DamagedImageError, UnsupportedImageError and ParentError
+    where the chain cannot be read; the files stay open, and the caller's, then.
+    """
     for link in chain.links:
         _refuse_flaws(link)
     if chain.failure is not None:
