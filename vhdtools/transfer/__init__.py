@@ -1,1 +1,10 @@
-"""transfer."""
+"""Moving a disk to a target, and proving that it arrived."""
+
+from __future__ import annotations
+
+from vhdtools.transfer.job import UploadOptions
+from vhdtools.transfer.progress import Progress
+from vhdtools.transfer.result import UploadResult, VerifyResult
+from vhdtools.transfer.retry import RetryPolicy
+
+__all__ = ["Progress", "RetryPolicy", "UploadOptions", "UploadResult", "VerifyResult"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import TypeAlias
 
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
 from vhdtools.image.disk_image import DiskImage
@@ -14,25 +15,28 @@ from vhdtools.transfer.plan import MERGE_GAP, Chunk, Step, Zeros
 from vhdtools.transfer.progress import Progress
 from vhdtools.transfer.trim import nonzero_runs
 
-__all__ = ["ChunkReader", "Digester", "Sender", "Write"]
+__all__ = ["ChunkReader", "Digester", "ReadInto", "Sender", "Write"]
 
-Write = Callable[[int, memoryview, int], bool]
+Write: TypeAlias = Callable[[int, memoryview, int], bool]
 """Writes bytes at an offset with their CRC-64, trying as often as it takes; True if confirmed."""
+
+ReadInto: TypeAlias = Callable[[int, memoryview], None]
+"""Fills all of a buffer with the bytes from an offset."""
 
 _ZEROS = bytes(MAX_WRITE)
 
 
 class ChunkReader:
-    """Reads chunks of an image into one buffer for each thread that asks."""
+    """Reads chunks into one buffer for each thread that asks; `read_into` fills one range."""
 
-    def __init__(self, image: DiskImage) -> None:
-        self._image = image
+    def __init__(self, read_into: ReadInto) -> None:
+        self._read_into = read_into
         self._local = threading.local()
 
     def read(self, chunk: Chunk) -> bytearray:
         """A buffer whose first `chunk.length` bytes are the chunk's, until this thread's next call.
 
-        Raises what `DiskImage.read_into` raises.
+        Raises what `read_into` raises.
         """
         buffer: bytearray | None = getattr(self._local, "buffer", None)
         if buffer is None:
@@ -42,7 +46,7 @@ class ChunkReader:
             for item in chunk.reads:
                 start, end = item.offset - chunk.offset, item.end - chunk.offset
                 view[done:start] = _ZEROS[: start - done]
-                self._image.read_into(item.offset, view[start:end])
+                self._read_into(item.offset, view[start:end])
                 done = end
             view[done : chunk.length] = _ZEROS[: chunk.length - done]
         return buffer
@@ -52,7 +56,7 @@ class Digester:
     """Takes steps without sending them: as `Sender`, for content that should be there already."""
 
     def __init__(self, image: DiskImage, progress: Progress) -> None:
-        self._reader = ChunkReader(image)
+        self._reader = ChunkReader(image.read_into)
         self._progress = progress
 
     def __call__(self, step: Step) -> StepResult:
@@ -72,7 +76,7 @@ class Sender:
     """Takes steps: reads each, finds the pages worth sending, and writes them with their CRC-64."""
 
     def __init__(self, image: DiskImage, write: Write, progress: Progress) -> None:
-        self._reader = ChunkReader(image)
+        self._reader = ChunkReader(image.read_into)
         self._write = write
         self._progress = progress
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from vhdtools.checksums import crc64_combine
-from vhdtools.ranges import PageRange
+from vhdtools.ranges import PageRange, RangeList
 
 __all__ = ["Ledger", "StepResult"]
 
@@ -29,29 +27,19 @@ class StepResult:
 class Ledger:
     """Steps entered in disk order; all below `offset` is durable, and `crc64` is that stream's.
 
-    The written ranges are kept joined, 16 bytes each.
+    `written` are the ranges sent so far.
     """
 
     def __init__(self) -> None:
         self.offset = 0
         self.crc64 = 0
-        self._starts = array("Q")
-        self._ends = array("Q")
+        self.written = RangeList()
 
     def enter(self, result: StepResult) -> None:
-        """Add the step that begins where the last one ended."""
+        """Add the step that begins where the last one ended; ValueError for another."""
         if result.offset != self.offset:
             raise ValueError(f"step at {result.offset} entered at {self.offset}")
         self.crc64 = crc64_combine(self.crc64, result.crc64, result.length)
-        for written in result.writes:
-            if self._ends and self._ends[-1] == written.offset:
-                self._ends[-1] = written.end
-            else:
-                self._starts.append(written.offset)
-                self._ends.append(written.end)
+        for item in result.writes:
+            self.written.append(item)
         self.offset += result.length
-
-    def written(self) -> Iterator[PageRange]:
-        """The ranges written, ascending, neighbours joined."""
-        for start, end in zip(self._starts, self._ends, strict=True):
-            yield PageRange(start, end - start)

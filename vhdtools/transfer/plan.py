@@ -13,7 +13,7 @@ from typing import TypeAlias
 from vhdtools.ranges import PAGE, Extent, PageRange, align_down, align_up, coalesce
 from vhdtools.target.page_target import MAX_WRITE
 
-__all__ = ["MERGE_GAP", "Chunk", "Step", "Zeros", "data_size", "force_writes", "plan"]
+__all__ = ["MERGE_GAP", "Chunk", "Step", "Zeros", "cut", "force_writes", "plan", "work_size"]
 
 MERGE_GAP = 120 * 1024
 """Zeros of at most this many bytes between data are sent along rather than skipped.
@@ -82,9 +82,27 @@ def plan(
         yield Zeros(position, size - position)
 
 
-def data_size(extents: Iterable[Extent]) -> int:
-    """Bytes that the extents do not know to be zero: what a transfer has to read."""
-    return sum(extent.length for extent in extents if not extent.zero)
+def cut(steps: Iterable[Step], end: int) -> Iterator[Step]:
+    """The steps below byte `end` (a multiple of 512); the one that crosses it is cut there."""
+    for step in steps:
+        if step.offset >= end:
+            return
+        if step.end <= end:
+            yield step
+        elif isinstance(step, Zeros):
+            yield Zeros(step.offset, end - step.offset)
+        else:
+            reads = tuple(
+                PageRange(item.offset, min(item.end, end) - item.offset)
+                for item in step.reads
+                if item.offset < end
+            )
+            yield Chunk(step.offset, end - step.offset, reads, step.trim)
+
+
+def work_size(steps: Iterable[Step]) -> int:
+    """Bytes in the chunks: what a transfer has to look at, and perhaps to send."""
+    return sum(step.length for step in steps if isinstance(step, Chunk))
 
 
 def force_writes(steps: Iterable[Step], dirty: Iterable[PageRange]) -> Iterator[Step]:

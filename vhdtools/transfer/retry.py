@@ -14,18 +14,19 @@ from typing import TypeVar
 from vhdtools.errors import (
     AccessError,
     ChecksumError,
+    TargetBusyError,
     TargetError,
     TransferInterruptedError,
     UnavailableError,
 )
 
-__all__ = ["RetryPolicy", "Retrier"]
+__all__ = ["Retrier", "RetryPolicy"]
 
 T = TypeVar("T")
 
 _log = logging.getLogger(__name__)
 
-_MAX_REFRESHES = 3
+_MAX_RECOVERIES = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +46,22 @@ class RetryPolicy:
 class Retrier:
     """Calls operations until they succeed, fail for good, patience ends or `halt` is set.
 
-    UnavailableError and ChecksumError are tried again; AccessError too, when `refresh` says that
-    there are fresh credentials. Everything else is raised as it comes. `retries` counts the tries
-    again by reason.
+    UnavailableError and ChecksumError are tried again. AccessError and TargetBusyError are when
+    `recover` says that it mended the cause: there are fresh credentials, the lease is ours again.
+    Everything else is raised as it comes. `retries` counts the tries again by reason.
     """
 
     def __init__(
         self,
         policy: RetryPolicy,
         halt: threading.Event,
-        refresh: Callable[[], bool],
+        recover: Callable[[TargetError], bool],
         random_fraction: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._policy = policy
         self._halt = halt
-        self._refresh = refresh
+        self._recover = recover
         self._random = random_fraction
         self._clock = clock
         self._lock = threading.Lock()
@@ -68,16 +69,16 @@ class Retrier:
 
     def call(self, operation: Callable[[], T]) -> T:
         """The result of `operation`, whose errors are the target's, made as often as it takes."""
-        failures = refreshes = 0
+        failures = recoveries = 0
         since = 0.0
         while True:
             try:
                 return operation()
-            except AccessError as error:
-                refreshes += 1
-                if refreshes > _MAX_REFRESHES or not self._refresh():
+            except (AccessError, TargetBusyError) as error:
+                recoveries += 1
+                if recoveries > _MAX_RECOVERIES or not self._recover(error):
                     raise
-                self._count("access", error)
+                self._count("access" if isinstance(error, AccessError) else "lease", error)
             except (UnavailableError, ChecksumError) as error:
                 failures += 1
                 since = since if failures > 1 else self._clock()

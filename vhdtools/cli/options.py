@@ -1,0 +1,125 @@
+"""Options that several commands share, and the values they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+__all__ = ["RATE", "access_options", "disk_options", "retry_options", "worker_option"]
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", re.IGNORECASE)
+
+
+class _Rate(click.ParamType[float]):
+    name = "rate"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float):
+            return value
+        match = _RATE.fullmatch(str(value).strip())
+        rate = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
+        if not rate:
+            self.fail(
+                f"{value!r} is no rate in bytes per second, such as 800K, 10M or 1.5G",
+                param,
+                ctx,
+            )
+        return rate
+
+
+RATE = _Rate()
+"""Bytes per second: 800K, 10M, 1.5GiB/s; K, M and G are powers of 1024."""
+
+
+def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return add
+
+
+disk_options = _together(
+    click.option(
+        "--parent-dir",
+        "parent_dirs",
+        multiple=True,
+        type=click.Path(file_okay=False, exists=True),
+        help="Look for parents of differencing disks here, too.",
+    ),
+    click.option(
+        "--raw-parent",
+        is_flag=True,
+        help="Allow a differencing disk whose parent is a raw disk (a null parent id).",
+    ),
+    click.option(
+        "--size-rule",
+        "size_rule",
+        type=click.Choice(["auto", "current", "geometry"]),
+        default="auto",
+        show_default=True,
+        help="Which of its sizes the disk has.",
+    ),
+    click.option(
+        "--fixed-base",
+        "fixed_base",
+        type=click.Choice(["start", "end"]),
+        help="Where the data of a fixed disk lies whose file is longer than it should be.",
+    ),
+)
+"""How to read a disk."""
+
+access_options = _together(
+    click.option(
+        "--connection-string",
+        help="Connection string of the storage account (UseDevelopmentStorage=true: the emulator).",
+    ),
+    click.option(
+        "--sas-file",
+        type=click.Path(dir_okay=False, exists=True),
+        help="File with a SAS token; read again when the service says that it expired.",
+    ),
+)
+"""Which credentials to use."""
+
+worker_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 128),
+    default=8,
+    show_default=True,
+    help="Requests in flight, at the most.",
+)
+
+retry_options = _together(
+    click.option(
+        "--retry-delay",
+        type=click.FloatRange(min=0, min_open=True),
+        default=0.5,
+        show_default=True,
+        help="Seconds before the first try again; doubles from try to try.",
+    ),
+    click.option(
+        "--max-retry-delay",
+        type=click.FloatRange(min=0, min_open=True),
+        default=60.0,
+        show_default=True,
+        help="Seconds between tries, at the most.",
+    ),
+    click.option(
+        "--patience",
+        type=click.FloatRange(min=0),
+        default=900.0,
+        show_default=True,
+        help="Seconds that one request may go on failing before the command gives up.",
+    ),
+)
+"""How long to put up with a failing service."""

@@ -1,0 +1,114 @@
+"""`vhdtool upload`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import click
+
+from vhdtools.cli.credentials import find_credentials
+from vhdtools.cli.options import (
+    RATE,
+    access_options,
+    disk_options,
+    retry_options,
+    worker_option,
+)
+from vhdtools.cli.progress import choose_progress
+from vhdtools.cli.stopping import stop_on_signals
+from vhdtools.cli.upload_report import (
+    preview_text,
+    preview_to_json,
+    result_text,
+    result_to_json,
+)
+from vhdtools.transfer import RetryPolicy, UploadOptions
+from vhdtools.transfer.api import preview
+from vhdtools.transfer.api import upload as upload_disk
+
+__all__ = ["upload"]
+
+
+@click.command()
+@click.argument("disk", type=click.Path(dir_okay=False))
+@click.argument("destination")
+@click.option("--overwrite", is_flag=True, help="Replace what is there, or start anew.")
+@worker_option
+@click.option("--max-rate", type=RATE, help="Bytes per second, such as 10M; all workers together.")
+@click.option("--verify", is_flag=True, help="Read the blob back at the end and compare it.")
+@click.option("--content-md5", is_flag=True, help="Hash the whole blob, and record its MD5.")
+@click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
+@click.option(
+    "--managed-disk",
+    is_flag=True,
+    help="The URL is a managed disk's upload SAS (known by itself for md-… hosts).",
+)
+@click.option(
+    "--checkpoint-interval",
+    type=click.FloatRange(min=0.1),
+    default=3.0,
+    show_default=True,
+    help="Seconds between checkpoints.",
+)
+@retry_options
+@access_options
+@disk_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--no-progress", is_flag=True, help="Show no progress.")
+def upload(
+    disk: str,
+    destination: str,
+    *,
+    overwrite: bool,
+    workers: int,
+    max_rate: float | None,
+    verify: bool,
+    content_md5: bool,
+    dry_run: bool,
+    managed_disk: bool,
+    checkpoint_interval: float,
+    retry_delay: float,
+    max_retry_delay: float,
+    patience: float,
+    connection_string: str | None,
+    sas_file: str | None,
+    as_json: bool,
+    no_progress: bool,
+    **reading: Any,
+) -> None:
+    """Upload the VHD DISK to DESTINATION, as a fixed disk.
+
+    DESTINATION is a page blob's URL, with or without a SAS; CONTAINER/BLOB in the account that the
+    environment names; or file:PATH.vhd for a sparse local file. Dynamic and differencing disks
+    are turned into fixed ones on the way. An upload that was stopped goes on where it was when the
+    same command runs again; what is there is proven equal first.
+    """
+    progress = choose_progress(wanted=not no_progress)
+    credentials = find_credentials(
+        destination, connection_string=connection_string, sas_file=sas_file
+    )
+    options = UploadOptions(
+        overwrite=overwrite,
+        workers=workers,
+        max_rate=max_rate,
+        verify=verify,
+        content_md5=content_md5,
+        checkpoint_seconds=checkpoint_interval,
+        retry=RetryPolicy(first_delay=retry_delay, max_delay=max_retry_delay, patience=patience),
+        progress=progress,
+    )
+    target = credentials.open_target(destination, workers=workers, managed_disk=managed_disk)
+    with closing(target), stop_on_signals() as stop:
+        if dry_run:
+            found = preview(disk, target, overwrite=overwrite, **reading)
+            said: dict[str, Any] | str = (
+                preview_to_json(found, credentials.description)
+                if as_json
+                else preview_text(found, credentials.description)
+            )
+        else:
+            result = upload_disk(disk, target, options=options, stop=stop, **reading)
+            said = result_to_json(result) if as_json else result_text(result)
+    click.echo(said if isinstance(said, str) else json.dumps(said, indent=2))

@@ -1,0 +1,66 @@
+"""`vhdtool verify`."""
+
+from __future__ import annotations
+
+import json
+from contextlib import closing
+from typing import Any
+
+import click
+
+from vhdtools.cli.credentials import find_credentials
+from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
+from vhdtools.cli.progress import choose_progress
+from vhdtools.cli.stopping import stop_on_signals
+from vhdtools.cli.upload_report import verify_text, verify_to_json
+from vhdtools.transfer import RetryPolicy
+from vhdtools.transfer.api import verify as verify_disk
+
+__all__ = ["verify"]
+
+
+@click.command()
+@click.argument("disk", type=click.Path(dir_okay=False))
+@click.argument("destination")
+@worker_option
+@retry_options
+@access_options
+@disk_options
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--no-progress", is_flag=True, help="Show no progress.")
+def verify(
+    disk: str,
+    destination: str,
+    *,
+    workers: int,
+    retry_delay: float,
+    max_retry_delay: float,
+    patience: float,
+    connection_string: str | None,
+    sas_file: str | None,
+    as_json: bool,
+    no_progress: bool,
+    **reading: Any,
+) -> None:
+    """Read DESTINATION back and compare it with the VHD DISK, byte for byte.
+
+    DESTINATION is given as for `vhdtool upload`. Only its page ranges are read: what is in none of
+    them is zero.
+    """
+    credentials = find_credentials(
+        destination, connection_string=connection_string, sas_file=sas_file
+    )
+    target = credentials.open_target(destination, workers=workers)
+    with closing(target), stop_on_signals() as stop:
+        result = verify_disk(
+            disk,
+            target,
+            workers=workers,
+            retry=RetryPolicy(
+                first_delay=retry_delay, max_delay=max_retry_delay, patience=patience
+            ),
+            progress=choose_progress(wanted=not no_progress),
+            stop=stop,
+            **reading,
+        )
+    click.echo(json.dumps(verify_to_json(result), indent=2) if as_json else verify_text(result))

@@ -1,0 +1,136 @@
+"""Both sides of a transfer, read and compared piece by piece."""
+
+from __future__ import annotations
+
+import heapq
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import tee
+
+from vhdtools.checksums import crc64, crc64_zeros
+from vhdtools.errors import VerificationError
+from vhdtools.image.disk_image import DiskImage
+from vhdtools.ranges import PAGE, PageRange, align_down, align_up, coalesce, split
+from vhdtools.target.page_target import MAX_WRITE
+from vhdtools.transfer.chunks import ChunkReader
+from vhdtools.transfer.connection import Connection
+from vhdtools.transfer.ledger import StepResult
+from vhdtools.transfer.plan import Chunk, Zeros
+from vhdtools.transfer.progress import Progress
+
+__all__ = ["Comparer", "Comparison", "comparisons"]
+
+_GAP = 64 * 1024
+_REMEDY = "Upload it again with --overwrite, then verify once more."
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """One stretch, and the parts of it that either side may hold data in; the rest is zero."""
+
+    offset: int
+    length: int
+    source: tuple[PageRange, ...]
+    target: tuple[PageRange, ...]
+
+
+def comparisons(
+    source: Iterable[PageRange], target: Iterable[PageRange], size: int
+) -> Iterator[Comparison | Zeros]:
+    """[0, size) tiled by what to compare (at most 4 MiB each), and what is zero on both sides.
+
+    `source` are the ranges where the disk may hold data, `target` those that were written.
+    """
+    source, source_pages = tee(source)
+    target, target_pages = tee(target)
+    pages = (_whole_pages(item) for item in source_pages)
+    union = coalesce(heapq.merge(pages, target_pages), gap=_GAP)
+    ours, theirs = _Cursor(source), _Cursor(target)
+    position = 0
+    for piece in split(union, MAX_WRITE):
+        if piece.offset > position:
+            yield Zeros(position, piece.offset - position)
+        yield Comparison(piece.offset, piece.length, ours.inside(piece), theirs.inside(piece))
+        position = piece.end
+    if position < size:
+        yield Zeros(position, size - position)
+
+
+class Comparer:
+    """Reads both sides of a comparison; the result is the target's CRC-64 there.
+
+    Raises VerificationError at the first byte that differs. May be called from several threads;
+    `read_bytes` counts what was read back.
+    """
+
+    def __init__(self, image: DiskImage, connection: Connection, progress: Progress) -> None:
+        def read_back(offset: int, buffer: memoryview) -> None:
+            connection.read_into(offset, buffer)
+            with self._lock:
+                self.read_bytes += len(buffer)
+
+        self._source = ChunkReader(image.read_into)
+        self._target = ChunkReader(read_back)
+        self._name = connection.target.name
+        self._progress = progress
+        self._lock = threading.Lock()
+        self.read_bytes = 0
+
+    def __call__(self, item: Comparison | Zeros) -> StepResult:
+        """The CRC-64 of one stretch, equal on both sides."""
+        if isinstance(item, Zeros):
+            return StepResult(item.offset, item.length, crc64_zeros(item.length))
+        length = item.length
+        ours = self._source.read(Chunk(item.offset, length, item.source))
+        theirs = self._target.read(Chunk(item.offset, length, item.target))
+        with memoryview(theirs) as view, view[:length] as found:
+            if not ours.startswith(found):
+                at = item.offset + _first_difference(ours, theirs, length)
+                raise VerificationError(
+                    self._name,
+                    "its content is not the disk's: the first range that differs is "
+                    f"({align_down(at, PAGE):,}, {PAGE})",
+                    _REMEDY,
+                    at,
+                )
+            crc = crc64(found)
+        self._progress.advance(sum(part.length for part in item.source))
+        return StepResult(item.offset, length, crc)
+
+
+class _Cursor:
+    """Walks ascending ranges along with ascending pieces."""
+
+    def __init__(self, ranges: Iterable[PageRange]) -> None:
+        self._ranges = iter(ranges)
+        self._current = next(self._ranges, None)
+
+    def inside(self, piece: PageRange) -> tuple[PageRange, ...]:
+        """The parts of the ranges that lie in `piece`, which begins where the last one ended."""
+        parts: list[PageRange] = []
+        while self._current is not None and self._current.offset < piece.end:
+            offset = max(self._current.offset, piece.offset)
+            end = min(self._current.end, piece.end)
+            if end > offset:
+                parts.append(PageRange(offset, end - offset))
+            if self._current.end > piece.end:
+                break
+            self._current = next(self._ranges, None)
+        return tuple(parts)
+
+
+def _whole_pages(item: PageRange) -> PageRange:
+    offset = align_down(item.offset, PAGE)
+    return PageRange(offset, align_up(item.end, PAGE) - offset)
+
+
+def _first_difference(ours: bytearray, theirs: bytearray, length: int) -> int:
+    low, high = 0, length
+    while high - low > 1:
+        middle = (low + high) // 2
+        if ours[low:middle] == theirs[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low

@@ -1,0 +1,101 @@
+"""A target as a transfer uses it: each call paced, and tried until it works or cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from vhdtools.errors import (
+    AccessError,
+    TargetBusyError,
+    TargetError,
+    TransferInterruptedError,
+    UnavailableError,
+)
+from vhdtools.ranges import PageRange, RangeList
+from vhdtools.target.page_target import PageTarget
+from vhdtools.transfer.pacing import Pacer
+from vhdtools.transfer.retry import Retrier, RetryPolicy
+
+__all__ = ["Connection"]
+
+T = TypeVar("T")
+
+
+class Connection:
+    """`target` behind one layer of retries and one pacer, for all threads of a transfer.
+
+    With `holds_lease` set, a lost lease is asked for again before it is believed: after a sleep or
+    a long break it may have run out with nobody else there.
+    """
+
+    def __init__(
+        self, target: PageTarget, policy: RetryPolicy, pacer: Pacer, halt: threading.Event
+    ) -> None:
+        self.target = target
+        self.pacer = pacer
+        self.holds_lease = False
+        self._halt = halt
+        self._retrier = Retrier(policy, halt, self._recover)
+
+    @property
+    def retries(self) -> dict[str, int]:
+        """Tries again so far, by reason."""
+        return dict(self._retrier.retries)
+
+    def call(self, operation: Callable[[], T]) -> T:
+        """The result of one of the target's methods, tried again as the policy has it."""
+        return self._retrier.call(operation)
+
+    def write(self, offset: int, data: memoryview, crc64: int) -> bool:
+        """`PageTarget.write`, in its turn, tried again as the policy has it."""
+        return self._retrier.call(lambda: self._write_once(offset, data, crc64))
+
+    def read_into(self, offset: int, buffer: memoryview) -> None:
+        """`PageTarget.read_into`, tried again as the policy has it."""
+        self._retrier.call(lambda: self.target.read_into(offset, buffer))
+
+    def page_ranges(self, offset: int, length: int) -> RangeList:
+        """All of `PageTarget.page_ranges`; a try again goes on where the last one broke off."""
+        found = RangeList()
+
+        def collect() -> None:
+            start = max(offset, found.end)
+            for item in self.target.page_ranges(start, offset + length - start):
+                found.append(item)
+
+        self._retrier.call(collect)
+        return found
+
+    def clear(self, ranges: RangeList) -> None:
+        """Clear ranges, one request each."""
+        for item in ranges:
+            self._clear_one(item)
+
+    def _clear_one(self, item: PageRange) -> None:
+        self._retrier.call(lambda: self.target.clear(item.offset, item.length))
+
+    def _write_once(self, offset: int, data: memoryview, crc64: int) -> bool:
+        permit = self.pacer.wait_turn(len(data), self._halt)
+        try:
+            if self._halt.is_set():
+                raise TransferInterruptedError(self.target.name, "stopped before a write")
+            confirmed = self.target.write(offset, data, crc64)
+        except BaseException as error:
+            throttled = isinstance(error, UnavailableError) and error.throttled
+            self.pacer.failed(permit, throttled=throttled)
+            raise
+        self.pacer.took(permit)
+        return confirmed
+
+    def _recover(self, error: TargetError) -> bool:
+        if isinstance(error, AccessError):
+            return self.target.refresh_access()
+        if isinstance(error, TargetBusyError) and self.holds_lease:
+            try:
+                self.target.renew_lease()
+            except TargetError:
+                return False
+            return True
+        return False

@@ -1,0 +1,59 @@
+"""The last look before an upload is called done: the target holds the plan, and nothing else."""
+
+from __future__ import annotations
+
+from vhdtools.errors import VerificationError
+from vhdtools.ranges import PageRange, RangeList, split, subtract
+from vhdtools.target.page_target import MAX_WRITE
+from vhdtools.transfer.compare import Comparer, Comparison
+from vhdtools.transfer.job import Job
+from vhdtools.transfer.ledger import Ledger
+from vhdtools.transfer.progress import NoProgress
+
+__all__ = ["check_coverage"]
+
+
+def check_coverage(job: Job, ledger: Ledger) -> None:
+    """Compare the target's page ranges with what was written.
+
+    Where they differ (a target that counts in larger pages; an earlier version that cut zeros
+    elsewhere), both sides are read there and must be equal. Raises VerificationError otherwise.
+    """
+    reported = job.connection.page_ranges(0, job.blob_size)
+    missing = RangeList(subtract(ledger.written, reported))
+    extra = RangeList(subtract(reported, ledger.written))
+    if not job.target.capabilities.reads:
+        for ranges, what in ((missing, "lacks"), (extra, "holds, against the plan,")):
+            for item in ranges:
+                raise VerificationError(
+                    job.target.name,
+                    f"after the upload it {what} the range ({item.offset:,}, {item.length:,})",
+                    "Run the same command with --overwrite.",
+                    item.offset,
+                )
+    comparer = Comparer(job.image, job.connection, NoProgress())
+    for ranges in (missing, extra):
+        for piece in split(ranges, MAX_WRITE):
+            if piece.end <= job.disk_size:
+                source = _inside(piece, job.image.virtual_size)
+                comparer(Comparison(piece.offset, piece.length, source, (piece,)))
+    _check_footer(job)
+
+
+def _check_footer(job: Job) -> None:
+    if not job.target.capabilities.reads:
+        return
+    found = bytearray(len(job.footer))
+    job.connection.read_into(job.disk_size, memoryview(found))
+    if bytes(found) != job.footer:
+        raise VerificationError(
+            job.target.name,
+            "its footer is not the one that was written",
+            "Run the same command with --overwrite.",
+            job.disk_size,
+        )
+
+
+def _inside(item: PageRange, size: int) -> tuple[PageRange, ...]:
+    end = min(item.end, size)
+    return (PageRange(item.offset, end - item.offset),) if end > item.offset else ()

@@ -1,0 +1,283 @@
+"""Where an upload begins: at the start, where an earlier run stopped, or not at all.
+
+Three kinds of target, three ways:
+
+- A blob keeps a checkpoint. It is proven against the source by content, before it is trusted.
+- A file is made anew.
+- A managed disk keeps nothing but its page ranges. They are all there is to resume by: what they
+  cover of the plan, in disk order and without a gap, is taken for written by an earlier run of
+  this same upload. Page ranges that this disk would not have written are refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from vhdtools.errors import (
+    SourceChangedError,
+    TargetBusyError,
+    TargetExistsError,
+    TargetMissingError,
+    TargetRefusedError,
+    TransferInterruptedError,
+)
+from vhdtools.ranges import PageRange, RangeList, subtract
+from vhdtools.target.page_target import TargetState
+from vhdtools.transfer.checkpoint import (
+    OWNER_KEY,
+    Checkpoint,
+    finished_crc64,
+    unfinished_metadata,
+)
+from vhdtools.transfer.chunks import Digester
+from vhdtools.transfer.engine import run_ordered
+from vhdtools.transfer.job import Job
+from vhdtools.transfer.ledger import Ledger, StepResult
+from vhdtools.transfer.owner import Owner
+from vhdtools.transfer.plan import cut, plan, work_size
+
+__all__ = ["Opening", "open_job"]
+
+_ANEW = "Use --overwrite to start anew and replace it."
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What was found, and taken hold of.
+
+    `ledger` holds what is there already; above it the target reads as zeros, but in `dirty`.
+    `resumed` bytes of the stream were there, `proven` by content or not. `complete`: nothing is to
+    be sent. `owner` holds the lease, where there is one; `metadata` is that of others, to be kept.
+    """
+
+    ledger: Ledger = field(default_factory=Ledger)
+    dirty: RangeList = field(default_factory=RangeList)
+    proven: bool = True
+    complete: bool = False
+    owner: Owner | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def resumed(self) -> int:
+        """Bytes of the stream that need not be sent."""
+        return self.ledger.offset
+
+
+def open_job(job: Job) -> Opening:
+    """Find out where the upload begins, create or take hold of the target, and lease it.
+
+    Raises TargetExistsError, SourceChangedError, TargetBusyError or TargetRefusedError where going
+    on would harm what is there, and whatever source and target raise.
+    """
+    capabilities = job.target.capabilities
+    if not capabilities.creates:
+        return _open_disk(job)
+    state = job.connection.call(job.target.state)
+    if not capabilities.metadata:
+        if state is not None and not job.options.overwrite:
+            raise TargetExistsError(job.target.name, "it exists already", _ANEW)
+        job.connection.call(
+            lambda: job.target.create(job.blob_size, {}, replace=job.options.overwrite)
+        )
+        return Opening()
+    if state is None or job.options.overwrite:
+        return _create_blob(job, state)
+    if finished_crc64(state.metadata) is not None:
+        return _recognize(job, state)
+    return _resume_blob(job, state)
+
+
+def _create_blob(job: Job, state: TargetState | None) -> Opening:
+    owner = Owner.current()
+    metadata = unfinished_metadata({}, Checkpoint(0, 0), owner.encode())
+    target = job.target
+
+    def create() -> None:
+        try:
+            target.create(job.blob_size, metadata, replace=state is not None)
+        except TargetExistsError:
+            # A try whose answer was lost may have made it: then it carries our lease id.
+            found = target.state()
+            if found is None or found.metadata.get(OWNER_KEY) != owner.encode():
+                raise
+
+    if state is not None:
+        _lease(job, owner, state)
+    job.connection.call(create)
+    _lease(job, owner, None)
+    return Opening(owner=owner)
+
+
+def _resume_blob(job: Job, state: TargetState) -> Opening:
+    checkpoint = Checkpoint.read(state.metadata)
+    if checkpoint is None or checkpoint.offset > job.disk_size:
+        raise TargetExistsError(
+            job.target.name, "it exists already, and is no unfinished upload of this tool", _ANEW
+        )
+    _check_size(job, state, "an unfinished upload")
+    owner = Owner.current()
+    _lease(job, owner, state)
+    # Now nobody else writes: what the checkpoint says now is what counts.
+    state = job.connection.call(job.target.state) or state
+    checkpoint = Checkpoint.read(state.metadata) or Checkpoint(0, 0)
+    start = checkpoint.offset
+    ledger = _digest(job, start)
+    if ledger.crc64 != checkpoint.crc64:
+        raise SourceChangedError(
+            str(job.image.path),
+            f"its first {start:,} bytes are not those that {job.target.name} holds from an "
+            f"earlier run: the disk changed somewhere in the range (0, {start:,})",
+            "Use --overwrite to start anew.",
+        )
+    job.connection.clear(job.connection.page_ranges(start, job.blob_size - start))
+    if start:
+        job.options.progress.note(
+            f"Resuming at {start:,} bytes: what is there was proven equal by CRC-64."
+        )
+    return Opening(ledger=ledger, owner=owner, metadata=state.metadata)
+
+
+def _recognize(job: Job, state: TargetState) -> Opening:
+    _check_size(job, state, "a finished upload")
+    ledger = _digest(job, job.disk_size)
+    ledger.enter(job.footer_step())
+    if ledger.crc64 != finished_crc64(state.metadata):
+        raise TargetExistsError(
+            job.target.name, "it exists already, and is an upload of other content", _ANEW
+        )
+    return Opening(ledger=ledger, complete=True, metadata=state.metadata)
+
+
+def _open_disk(job: Job) -> Opening:
+    state = job.connection.call(job.target.state)
+    if state is None:
+        raise TargetMissingError(
+            job.target.name,
+            "there is no disk to upload to",
+            f"Create one with `az disk create --upload-type Upload --upload-size-bytes "
+            f"{job.blob_size}`.",
+        )
+    if state.size != job.blob_size:
+        raise TargetRefusedError(
+            job.target.name,
+            f"the managed disk takes {state.size:,} bytes, and this upload has {job.blob_size:,}",
+            f"Create it with `az disk create --upload-type Upload --upload-size-bytes "
+            f"{job.blob_size}`.",
+        )
+    found = job.connection.page_ranges(0, job.blob_size)
+    if not found or job.options.overwrite:
+        return Opening(dirty=found)
+    ledger = _covered(job, found)
+    strange = next(subtract(_below(found, ledger.offset), ledger.written), None)
+    if strange is not None:
+        raise TargetExistsError(
+            job.target.name,
+            f"it holds the page range ({strange.offset:,}, {strange.length:,}), which an upload of "
+            "this disk would not have written",
+            "Use --overwrite to write the whole disk over it.",
+            strange.offset,
+        )
+    footer = PageRange(job.disk_size, len(job.footer))
+    complete = ledger.offset == job.disk_size and not list(subtract((footer,), found))
+    if complete:
+        ledger.enter(job.footer_step())
+    job.options.progress.note(
+        f"The managed disk's page ranges cover the first {ledger.offset:,} bytes: taken for an "
+        "earlier run of this upload (use --overwrite to send them again)."
+    )
+    return Opening(ledger=ledger, dirty=found, proven=False, complete=complete)
+
+
+def _covered(job: Job, found: RangeList) -> Ledger:
+    """The steps from the start whose data the page ranges cover, without a gap."""
+    ledger = Ledger()
+    steps = plan(job.image.extents(), job.disk_size)
+    digester = Digester(job.image, job.options.progress)
+    missing = _Coverage(found)
+    for step in steps:
+        result = digester(step)
+        if not missing.covers(result):
+            break
+        ledger.enter(result)
+    return ledger
+
+
+class _Coverage:
+    """Whether ascending steps lie in ascending page ranges."""
+
+    def __init__(self, found: RangeList) -> None:
+        self._found = iter(found)
+        self._current = next(self._found, None)
+
+    def covers(self, result: StepResult) -> bool:
+        """Whether all that the step wrote is there."""
+        for item in result.writes:
+            while self._current is not None and self._current.end <= item.offset:
+                self._current = next(self._found, None)
+            if (
+                self._current is None
+                or self._current.offset > item.offset
+                or self._current.end < item.end
+            ):
+                return False
+        return True
+
+
+def _below(ranges: RangeList, end: int) -> list[PageRange]:
+    return [
+        PageRange(item.offset, min(item.end, end) - item.offset)
+        for item in ranges
+        if item.offset < end
+    ]
+
+
+def _digest(job: Job, end: int) -> Ledger:
+    """The source below `end`, read and digested as an upload would have sent it."""
+    progress = job.options.progress
+    progress.start("checking", work_size(cut(plan(job.image.extents(), job.disk_size), end)))
+    ledger = Ledger()
+    for result in run_ordered(
+        cut(plan(job.image.extents(), job.disk_size), end),
+        Digester(job.image, progress),
+        workers=job.options.workers,
+        stop=job.stop,
+        halt=job.halt,
+    ):
+        ledger.enter(result)
+    if ledger.offset < end:
+        raise TransferInterruptedError(
+            str(job.image.path), "stopped while comparing the disk with the unfinished upload"
+        )
+    return ledger
+
+
+def _check_size(job: Job, state: TargetState, what: str) -> None:
+    if state.size != job.blob_size:
+        raise SourceChangedError(
+            str(job.image.path),
+            f"it would take {job.blob_size:,} bytes, and {job.target.name} is {what} of "
+            f"{state.size:,}: not of this disk as it is now",
+            "Use --overwrite to start anew.",
+        )
+
+
+def _lease(job: Job, owner: Owner, state: TargetState | None) -> None:
+    """Take the lease, from a dead run of ours if need be."""
+    previous = Owner.decode(state.metadata.get(OWNER_KEY, "")) if state else None
+    ours = previous.lease_id if previous is not None and previous.is_dead else None
+    try:
+        job.connection.call(lambda: job.target.acquire_lease(owner.lease_id, ours))
+    except TargetBusyError as error:
+        if previous is None:
+            raise
+        where = f"process {previous.pid} on this machine" if previous.is_here else "another machine"
+        raise TargetBusyError(
+            error.subject,
+            f"another upload by vhdtools ({where}) holds the lease",
+            "Let it finish or stop it. If it is dead, its lease ends within 60 seconds: run the "
+            "same command again then.",
+            status=error.status,
+            code=error.code,
+        ) from error
+    job.connection.holds_lease = True

@@ -1,0 +1,72 @@
+"""What an upload would do, found out without changing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vhdtools.image.disk_image import DiskImage
+from vhdtools.layout import FOOTER_SIZE
+from vhdtools.target.page_target import PageTarget, TargetState
+from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
+from vhdtools.transfer.footer import padded_size
+from vhdtools.transfer.plan import plan, work_size
+
+__all__ = ["Outlook", "UploadPreview", "preview_image"]
+
+Outlook: TypeAlias = Literal["create", "replace", "resume", "recognize", "refuse", "write"]
+"""What an upload would do first: create the target, replace it, resume the unfinished upload
+there, compare with the finished upload there, refuse as something else is there, or write to the
+managed disk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadPreview:
+    """What an upload would do; sizes in bytes.
+
+    At most `data_bytes` would be sent: the rest of the blob is known to be zero without reading.
+    `resume_at` is where the unfinished upload stands that would be gone on with.
+    """
+
+    blob_url: str
+    blob_size: int
+    virtual_size: int
+    padded_bytes: int
+    data_bytes: int
+    outlook: Outlook
+    resume_at: int
+
+
+def preview_image(image: DiskImage, target: PageTarget, *, overwrite: bool) -> UploadPreview:
+    """Look at both sides, and say what `upload_image` would do; makes one request, if any.
+
+    Raises what reading the image, and `PageTarget.state`, raise.
+    """
+    size = padded_size(image.virtual_size)
+    state = target.state()
+    checkpoint = Checkpoint.read(state.metadata) if state is not None else None
+    return UploadPreview(
+        blob_url=target.name,
+        blob_size=size + FOOTER_SIZE,
+        virtual_size=image.virtual_size,
+        padded_bytes=size - image.virtual_size,
+        data_bytes=work_size(plan(image.extents(), size)) + FOOTER_SIZE,
+        outlook=_outlook(target, state, size + FOOTER_SIZE, overwrite=overwrite),
+        resume_at=0 if checkpoint is None or overwrite else checkpoint.offset,
+    )
+
+
+def _outlook(
+    target: PageTarget, state: TargetState | None, blob_size: int, *, overwrite: bool
+) -> Outlook:
+    if not target.capabilities.creates:
+        return "refuse" if state is None or state.size != blob_size else "write"
+    if state is None:
+        return "create"
+    if overwrite:
+        return "replace"
+    if state.size != blob_size:
+        return "refuse"
+    if finished_crc64(state.metadata) is not None:
+        return "recognize"
+    return "refuse" if Checkpoint.read(state.metadata) is None else "resume"

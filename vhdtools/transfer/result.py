@@ -1,0 +1,59 @@
+"""What a transfer did, as numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["UploadResult", "VerifyResult"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadResult:
+    """A finished upload. Sizes in bytes; every byte of the blob is sent, zero or was there.
+
+    `blob_url` has no query. `virtual_size` is the source's; the blob holds `padded_bytes` of zeros
+    after it and a footer of 512. `resumed_bytes` were written by an earlier run and proven equal
+    (by page ranges alone if not `resumed_proven`). `requests` counts the writes that succeeded;
+    `unconfirmed_requests` of them were answered without a CRC-64. `retries` counts tries again, by
+    reason in `retry_reasons`. `crc64` is that of the whole blob. `verified` is True when the blob
+    was read back and is the disk, None when it was not read back. `already_there` means that
+    nothing had to be sent.
+    """
+
+    blob_url: str
+    blob_size: int
+    virtual_size: int
+    padded_bytes: int
+    sent_bytes: int
+    zero_bytes: int
+    resumed_bytes: int
+    resumed_proven: bool
+    requests: int
+    unconfirmed_requests: int
+    retries: int
+    retry_reasons: Mapping[str, int] = field(default_factory=dict)
+    elapsed_seconds: float
+    crc64: int
+    content_md5: bytes | None
+    verified: bool | None
+    already_there: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyResult:
+    """A target that was read back and is the disk, up to a MiB of zeros and the footer.
+
+    `read_bytes` were read back; the rest belongs to no page range, and is zero. `crc64` is that of
+    the target's whole content. `footer_rebuilt` is False when the target ends in another valid
+    footer of the right size than `upload` would write (another tool's).
+    """
+
+    blob_url: str
+    blob_size: int
+    virtual_size: int
+    read_bytes: int
+    retries: int
+    elapsed_seconds: float
+    crc64: int
+    footer_rebuilt: bool

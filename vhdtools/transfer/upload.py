@@ -1,0 +1,247 @@
+"""The upload: open, send in disk order, check, finish; and whatever happens, leave a checkpoint."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from vhdtools.checksums import crc64
+from vhdtools.errors import (
+    TargetBusyError,
+    TransferInterruptedError,
+    VerificationError,
+    VhdToolsError,
+)
+from vhdtools.image.disk_image import DiskImage
+from vhdtools.ranges import PageRange
+from vhdtools.target.page_target import PageTarget
+from vhdtools.transfer.checkpoint import Checkpoint, finished_metadata, unfinished_metadata
+from vhdtools.transfer.chunks import Sender
+from vhdtools.transfer.connection import Connection
+from vhdtools.transfer.content_hash import stream_md5
+from vhdtools.transfer.coverage import check_coverage
+from vhdtools.transfer.engine import run_ordered
+from vhdtools.transfer.job import Job, UploadOptions
+from vhdtools.transfer.keeper import Keeper
+from vhdtools.transfer.opening import Opening, open_job
+from vhdtools.transfer.pacing import Pacer
+from vhdtools.transfer.plan import Step, force_writes, plan, work_size
+from vhdtools.transfer.result import UploadResult
+from vhdtools.transfer.retry import RetryPolicy
+from vhdtools.transfer.verify import verify_image
+
+__all__ = ["upload_image"]
+
+_log = logging.getLogger(__name__)
+
+_PARTING = RetryPolicy(patience=10.0, max_delay=2.0)
+
+
+def upload_image(
+    image: DiskImage,
+    target: PageTarget,
+    options: UploadOptions | None = None,
+    stop: threading.Event | None = None,
+) -> UploadResult:
+    """Upload `image` as a fixed disk to `target`, going on where an earlier run stopped.
+
+    Returns when the service has confirmed every byte and the target's page ranges are those that
+    were written. Whatever is raised, what was confirmed stays, with a checkpoint where the target
+    can keep one. Setting `stop` ends the upload in order.
+
+    Raises TransferInterruptedError after `stop`; SourceChangedError, SourceReadError and other
+    ImageErrors of the disk; TargetError's kinds; VerificationError where the target's content is
+    found not to be the disk's.
+    """
+    options = options or UploadOptions()
+    halt = threading.Event()
+    connection = Connection(target, options.retry, Pacer(options.workers, options.max_rate), halt)
+    job = Job(image, connection, options, stop or threading.Event(), halt)
+    started = time.monotonic()
+    books = _Books()
+    try:
+        opening = books.opening = open_job(job)
+        resumed, there = opening.ledger.offset, _total(opening.ledger.written)
+        books.checkpoint = Checkpoint(resumed, opening.ledger.crc64)
+        with _hashing(job) as md5, _keeping(job, books):
+            if not opening.complete:
+                _send(job, opening, books)
+            check_coverage(job, opening.ledger)
+            verified = _verified(job) if options.verify else None
+            digest = md5.result() if md5 else None
+            image.check_unchanged()
+        _finish(job, opening, digest)
+    except BaseException as error:
+        halt.set()
+        _part(job, books, error)
+        raise
+    sent = _total(opening.ledger.written) - there
+    return UploadResult(
+        blob_url=target.name,
+        blob_size=job.blob_size,
+        virtual_size=image.virtual_size,
+        padded_bytes=job.disk_size - image.virtual_size,
+        sent_bytes=sent,
+        zero_bytes=job.blob_size - resumed - sent,
+        resumed_bytes=resumed,
+        resumed_proven=opening.proven,
+        requests=books.requests,
+        unconfirmed_requests=books.unconfirmed,
+        retries=sum(connection.retries.values()),
+        retry_reasons=connection.retries,
+        elapsed_seconds=time.monotonic() - started,
+        crc64=opening.ledger.crc64,
+        content_md5=digest,
+        verified=verified,
+        already_there=opening.complete,
+    )
+
+
+@dataclass(slots=True)
+class _Books:
+    """What has to be known when the upload ends early, and the counts for its result."""
+
+    opening: Opening | None = None
+    checkpoint: Checkpoint | None = None
+    saved: Checkpoint | None = None
+    requests: int = 0
+    unconfirmed: int = 0
+
+
+def _send(job: Job, opening: Opening, books: _Books) -> None:
+    """Send what the ledger lacks, the footer last of all."""
+    ledger, progress = opening.ledger, job.options.progress
+    progress.start("uploading", work_size(_steps(job, opening)) + len(job.footer))
+    sender = Sender(job.image, job.connection.write, progress)
+    for result in run_ordered(
+        _steps(job, opening),
+        sender,
+        workers=job.options.workers,
+        stop=job.stop,
+        halt=job.halt,
+    ):
+        ledger.enter(result)
+        books.checkpoint = Checkpoint(ledger.offset, ledger.crc64)
+        books.requests += len(result.writes)
+        books.unconfirmed += result.unconfirmed
+    if ledger.offset < job.disk_size or job.stop.is_set():
+        raise TransferInterruptedError(job.target.name, "stopped before the end of the disk")
+    confirmed = job.connection.write(job.disk_size, memoryview(job.footer), crc64(job.footer))
+    ledger.enter(job.footer_step())
+    books.requests += 1
+    books.unconfirmed += not confirmed
+    progress.advance(len(job.footer))
+
+
+def _steps(job: Job, opening: Opening) -> Iterable[Step]:
+    start = opening.ledger.offset
+    extents = job.image.extents(start) if start < job.image.virtual_size else ()
+    return force_writes(plan(extents, job.disk_size, start=start), opening.dirty)
+
+
+@contextmanager
+def _keeping(job: Job, books: _Books) -> Iterator[None]:
+    """Lease, checkpoint and source watched meanwhile; what the keeper finds is what is raised."""
+
+    def renew() -> None:
+        if job.connection.holds_lease:
+            job.connection.call(job.target.renew_lease)
+
+    keeper = Keeper(
+        renew=renew,
+        save=lambda: _save(job.connection, books),
+        check_source=job.image.check_unchanged,
+        every=job.options.checkpoint_seconds,
+        halt=job.halt,
+    )
+    try:
+        with keeper:
+            yield
+    except TransferInterruptedError:
+        if keeper.failure is not None:
+            raise keeper.failure from None
+        raise
+    if keeper.failure is not None:
+        raise keeper.failure
+
+
+@contextmanager
+def _hashing(job: Job) -> Iterator[Future[bytes] | None]:
+    """The MD5 of the whole stream, computed beside the upload where it is wanted."""
+    if not job.options.content_md5:
+        yield None
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="vhdtools-md5") as pool:
+        future = pool.submit(stream_md5, job.image, job.disk_size, job.footer, job.halt)
+        try:
+            yield future
+        except BaseException:
+            job.halt.set()
+            raise
+
+
+def _verified(job: Job) -> bool:
+    verify_image(
+        job.image,
+        job.target,
+        workers=job.options.workers,
+        retry=job.options.retry,
+        progress=job.options.progress,
+        stop=job.stop,
+    )
+    return True
+
+
+def _finish(job: Job, opening: Opening, md5: bytes | None) -> None:
+    target, call = job.target, job.connection.call
+    if md5 is not None:
+        call(lambda: target.set_content_md5(md5))
+    if target.capabilities.metadata and not opening.complete:
+        metadata = finished_metadata(opening.metadata, opening.ledger.crc64)
+        call(lambda: target.set_metadata(metadata))
+    call(target.finish)
+    _release(job.connection)
+
+
+def _part(job: Job, books: _Books, error: BaseException) -> None:
+    """Leave the checkpoint and let go of the lease, if that can be done; `error` goes on."""
+    connection = Connection(job.target, _PARTING, Pacer(1), threading.Event())
+    connection.holds_lease = job.connection.holds_lease
+    if isinstance(error, TargetBusyError):
+        return
+    if isinstance(error, VerificationError):
+        # What is there is not what was sent: nothing of it may be trusted again.
+        books.checkpoint = Checkpoint(0, 0)
+    try:
+        _save(connection, books)
+    except VhdToolsError as failure:
+        _log.warning("the last checkpoint could not be written: %s", failure)
+    _release(connection)
+
+
+def _save(connection: Connection, books: _Books) -> None:
+    """Write the checkpoint, if it has moved and the target has a place for it."""
+    opening, checkpoint = books.opening, books.checkpoint
+    if opening is None or opening.owner is None or checkpoint is None or checkpoint == books.saved:
+        return
+    metadata = unfinished_metadata(opening.metadata, checkpoint, opening.owner.encode())
+    connection.call(lambda: connection.target.set_metadata(metadata))
+    books.saved = checkpoint
+
+
+def _release(connection: Connection) -> None:
+    if not connection.holds_lease:
+        return
+    try:
+        connection.call(connection.target.release_lease)
+    except VhdToolsError as error:
+        _log.warning("the lease ends by itself in a minute; releasing it failed: %s", error)
+
+
+def _total(ranges: Iterable[PageRange]) -> int:
+    return sum(item.length for item in ranges)
