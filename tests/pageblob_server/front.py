@@ -44,6 +44,7 @@ class _Outcome:
     code: str | None = None
     received: int = 0
     sent: int = 0
+    waited: float = 0.0
 
 
 class Front:
@@ -62,7 +63,7 @@ class Front:
         self._options = state.options
         self._paces: dict[str, BlobPace] = {}
         self._connections: WeakKeyDictionary[Transport, Link | None] = WeakKeyDictionary()
-        self._line = None if (rate := state.options.total_rate) is None else Link(rate)
+        self._line = self._new_link(state.options.total_rate)
         self._released = asyncio.Event()
         self.crashes: list[Exception] = []
 
@@ -70,6 +71,11 @@ class Front:
         """Let the requests that are stalled now go on."""
         self._released.set()
         self._released = asyncio.Event()
+
+    def abandon(self) -> None:
+        """Break off every connection that is still there."""
+        for connection in list(self._connections):
+            connection.abort()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -101,10 +107,12 @@ class Front:
                 code=outcome.code,
                 fault=None if fault is None else faults.kind_of(fault),
                 received=outcome.received,
+                sent=outcome.sent,
+                waited=outcome.waited,
                 started=started,
                 seconds=self._journal.clock() - started,
             )
-            self._journal.end(record, outcome.sent)
+            self._journal.end(record)
 
     def _report(self) -> dict[str, object]:
         """The counters and the blobs, for another process; not counted as a request."""
@@ -124,7 +132,10 @@ class Front:
             stats = self._journal.stats(
                 self._schedule.fired(), self._state.written_bytes, self._state.rewritten_bytes
             )
-        return {"stats": asdict(stats), "blobs": blobs}
+            violations = [
+                f"{found.operation.value} {found.name}" for found in self._state.violations
+            ]
+        return {"stats": asdict(stats), "blobs": blobs, "violations": violations}
 
     async def _answer(
         self,
@@ -137,12 +148,11 @@ class Front:
         """All of a request's way, in order: line, body, latency, effect, answer."""
         try:
             await self._strike(request, fault, Moment.BEFORE_BODY, outcome)
-            admitted = await self._admit(call)
+            admitted = await self._admit(call, outcome)
             call = await self._receive(request, call, fault, outcome)
             if not admitted:
                 raise RefusedError(errors.BUSY)
-            if self._options.latency:
-                await asyncio.sleep(self._options.latency)
+            await _wait(self._options.latency, outcome)
             await self._strike(request, fault, Moment.BEFORE_EFFECT, outcome)
             self._gate.check(call)
             reply = service.perform(self._state, call)
@@ -181,7 +191,7 @@ class Front:
             now=self._state.now(),
         )
 
-    async def _admit(self, call: Call) -> bool:
+    async def _admit(self, call: Call, outcome: _Outcome) -> bool:
         """Wait for the request's share of the blob's limits; False when it is refused."""
         limits = self._options.limits
         if limits is None or not call.blob:
@@ -192,9 +202,10 @@ class Front:
             pace = self._paces[call.name] = BlobPace(limits, now)
         moves = call.operation in (Operation.PUT_PAGE, Operation.GET_BLOB)
         waiting = pace.admit(call.span[1] if moves and call.span else 0, now)
-        if waiting:
-            await asyncio.sleep(waiting)
-        return waiting is not None
+        if waiting is None:
+            return False
+        await _wait(waiting, outcome)
+        return True
 
     async def _receive(
         self, request: web.BaseRequest, call: Call, fault: Fault | None, outcome: _Outcome
@@ -223,14 +234,16 @@ class Front:
         while piece := await request.content.readany():
             outcome.received += len(piece)
             for link in links:
-                await link.carry(len(piece))
+                await _wait(link.carry(len(piece)), outcome)
             yield piece
+
+    def _new_link(self, rate: float | None) -> Link | None:
+        return None if rate is None else Link(rate, asyncio.get_running_loop().time)
 
     def _meet(self, connection: Transport | None) -> None:
         """Count a connection, and give it its rate, with its first request."""
         if connection is not None and connection not in self._connections:
-            rate = self._options.link_rate
-            self._connections[connection] = None if rate is None else Link(rate)
+            self._connections[connection] = self._new_link(self._options.link_rate)
             self._journal.connected()
 
     async def _strike(
@@ -278,6 +291,12 @@ class Front:
             _close_after(request, b"")
         await response.write_eof()
         return response
+
+
+async def _wait(seconds: float, outcome: _Outcome) -> None:
+    if seconds:
+        outcome.waited += seconds
+        await asyncio.sleep(seconds)
 
 
 def _crc64_of(blob: Blob) -> str | None:

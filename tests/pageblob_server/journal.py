@@ -14,8 +14,10 @@ from .calls import Operation
 class Record:
     """One request. `status` is None when no answer was sent; `code` is the service's error code.
 
-    `offset` and `length` are the range it names, `received` the bytes of its body that came,
-    `started` counts seconds from the server's start.
+    `offset` and `length` are the range it names, `received` the bytes of its body that came, `sent`
+    those of the answer's body,
+    `waited` the seconds for which latency, limits and slow lines held it up; `started` counts
+    seconds from the server's start.
     """
 
     number: int
@@ -28,6 +30,8 @@ class Record:
     code: str | None
     fault: str | None
     received: int
+    sent: int
+    waited: float
     started: float
     seconds: float
 
@@ -88,8 +92,8 @@ class Journal:
         """Seconds since the server's start."""
         return time.monotonic() - self._epoch
 
-    def end(self, record: Record, sent: int) -> None:
-        """Count a request out; `sent` bytes of body were answered."""
+    def end(self, record: Record) -> None:
+        """Count a request out."""
         with self._lock:
             self._under_way -= 1
             self._records.append(record)
@@ -98,7 +102,7 @@ class Journal:
             if record.code is not None:
                 self._by_code[record.code] += 1
             self._received += record.received
-            self._sent += sent
+            self._sent += record.sent
 
     def records(self) -> tuple[Record, ...]:
         """The requests that ended, in the order in which they did."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Callable
 
 from .options import BlobLimits
 from .storage import MAX_WRITE
@@ -53,10 +53,11 @@ class BlobPace:
 class Link:
     """A slow line: pieces of bodies wait so that they come at `rate` bytes per second."""
 
-    def __init__(self, rate: float) -> None:
-        # A burst as small as a piece, so that the first bytes are no faster than the others.
-        self._bucket = Bucket(rate, 1.0, asyncio.get_running_loop().time())
+    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        # A burst as small as a byte, so that the first piece is no faster than the others.
+        self._bucket = Bucket(rate, 1.0, clock())
 
-    async def carry(self, length: int) -> None:
-        """Wait as long as `length` bytes take."""
-        await asyncio.sleep(self._bucket.take(length, asyncio.get_running_loop().time()))
+    def carry(self, length: int) -> float:
+        """The seconds that `length` bytes still take, after those before them."""
+        return self._bucket.take(length, self._clock())

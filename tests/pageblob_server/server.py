@@ -180,7 +180,11 @@ class PageBlobServer:
         options = self.options
         self._front = Front(self._state, self._gate, self._schedule, self._journal)
         server = web.Server(
-            self._front.handle, access_log=None, auto_decompress=False, read_bufsize=256 * 1024
+            self._front.handle,
+            access_log=None,
+            auto_decompress=False,
+            read_bufsize=256 * 1024,
+            max_field_size=64 * 1024,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
@@ -195,6 +199,10 @@ class PageBlobServer:
         assert self._runner is not None
         self._front.release()
         await self._runner.cleanup()
+        self._front.abandon()
+        # Two turns of the loop: an aborted transport tells its protocol in the next one.
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
     def _tls(self) -> ssl.SSLContext | None:
         if not self.options.tls:
@@ -256,6 +264,7 @@ class PageBlobServer:
     @property
     def requests(self) -> tuple[Record, ...]:
         """The requests that ended, in the order in which they did."""
+        self._settle()
         return self._journal.records()
 
     @property
@@ -266,9 +275,20 @@ class PageBlobServer:
 
     def stats(self) -> Stats:
         """The counters now."""
+        self._settle()
         with self._state.lock:
             written, rewritten = self._state.written_bytes, self._state.rewritten_bytes
         return self._journal.stats(self._schedule.fired(), written, rewritten)
+
+    def _settle(self) -> None:
+        """Let the requests whose answers were sent come to their ends in the log, too."""
+
+        async def turn() -> None:
+            for _ in range(3):
+                await asyncio.sleep(0)
+
+        if self._thread is not None:
+            asyncio.run_coroutine_threadsafe(turn(), self._loop).result()
 
     def inject(self, *rules: Rule) -> None:
         """Add rules to the schedule of faults."""
