@@ -6,10 +6,21 @@ generators: a disk may have a million ranges.
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-__all__ = ["PAGE", "Extent", "PageRange", "align_down", "align_up", "coalesce", "split", "subtract"]
+__all__ = [
+    "PAGE",
+    "Extent",
+    "PageRange",
+    "RangeList",
+    "align_down",
+    "align_up",
+    "coalesce",
+    "split",
+    "subtract",
+]
 
 PAGE = 512
 """Bytes in a page of a page blob, and in a sector of a VHD."""
@@ -43,6 +54,38 @@ class Extent:
     def end(self) -> int:
         """The first byte after the extent."""
         return self.offset + self.length
+
+
+class RangeList:
+    """Ascending ranges that do not overlap, 16 bytes each; neighbours that touch become one."""
+
+    def __init__(self, ranges: Iterable[PageRange] = ()) -> None:
+        self._starts = array("Q")
+        self._ends = array("Q")
+        for item in ranges:
+            self.append(item)
+
+    @property
+    def end(self) -> int:
+        """The end of the last range; 0 where there is none."""
+        return self._ends[-1] if self._ends else 0
+
+    def append(self, item: PageRange) -> None:
+        """Add a range that begins at or after `end`; ValueError for another."""
+        if item.offset < self.end:
+            raise ValueError(f"range at {item.offset} added after {self.end}")
+        if self._ends and self._ends[-1] == item.offset:
+            self._ends[-1] = item.end
+        else:
+            self._starts.append(item.offset)
+            self._ends.append(item.end)
+
+    def __iter__(self) -> Iterator[PageRange]:
+        for start, end in zip(self._starts, self._ends, strict=True):
+            yield PageRange(start, end - start)
+
+    def __len__(self) -> int:
+        return len(self._starts)
 
 
 def align_down(value: int, unit: int) -> int:
