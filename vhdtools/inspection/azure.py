@@ -1,0 +1,262 @@
+"""Whether Azure would accept a disk: as `vhdtool upload` uploads it, and as it is.
+
+The rules are those for VHDs that become managed disks (Azure documentation: "Prepare a Windows VHD
+or VHDX to upload to Azure", "Upload a VHD to a managed disk", "Azure managed disks": disk sizes of
+operating system disks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+from vhdtools.image.soundness import Soundness
+from vhdtools.image.structure import Structure
+from vhdtools.inspection.describe import disk_type_name, quantity, size_text
+from vhdtools.inspection.finding import Finding, Level
+from vhdtools.layout import FOOTER_SIZE, DiskType
+from vhdtools.ranges import align_up
+
+__all__ = ["AzureCheck", "AzureVerdict", "PartitionTable", "judge", "partition_table"]
+
+PartitionTable: TypeAlias = Literal["mbr", "gpt"]
+
+MIN_UPLOAD = 20_972_032
+"""The least bytes of a direct upload to a managed disk, the footer included: 20 MiB + 512."""
+MAX_UPLOAD = 35_183_298_347_520
+"""The most bytes of a direct upload to a managed disk, the footer included."""
+MAX_PAGE_BLOB = 8 << 40
+
+_MIB = 1 << 20
+_GIB = 1 << 30
+_MAX_OS_DISK = 4095 * _GIB
+_MAX_GENERATION_1 = 2048 * _GIB
+
+
+@dataclass(frozen=True, slots=True)
+class AzureCheck:
+    """One thing that Azure asks of a disk.
+
+    `uploaded`: whether what `vhdtool upload` makes of the disk meets it. `as_is`: whether the
+    file's bytes meet it. `remedy` says what to do, or what is done, where one of them does not;
+    a check that is met twice and has a remedy is a warning.
+    """
+
+    code: str
+    requirement: str
+    found: str
+    uploaded: bool
+    as_is: bool
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AzureVerdict:
+    """Whether a disk is `ready` for `vhdtool upload`, and `ready_as_is` for any plain upload.
+
+    `upload_size` is what `vhdtool upload` would send, in bytes with the footer (None where the
+    disk's size is unknown). `partition_table` is what the disk begins with, where that was read.
+    """
+
+    upload_size: int | None
+    checks: tuple[AzureCheck, ...]
+    partition_table: PartitionTable | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether Azure would accept what `vhdtool upload` makes of the disk."""
+        return all(check.uploaded for check in self.checks)
+
+    @property
+    def ready_as_is(self) -> bool:
+        """Whether Azure would accept the file's bytes."""
+        return all(check.as_is for check in self.checks)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """What stands against the disk, or deserves a thought, and what to do; in words."""
+        return tuple(
+            f"{check.requirement}: {check.found}. {check.remedy}".rstrip()
+            for check in self.checks
+            if check.remedy or not check.uploaded or not check.as_is
+        )
+
+
+def partition_table(start: bytes) -> PartitionTable | None:
+    """The kind of partition table that a disk has, by its first 1024 bytes."""
+    if start[512:520] == b"EFI PART":
+        return "gpt"
+    # A file system without partitions has the same mark; its first bytes are a jump then.
+    entries = [start[446 + 16 * i : 462 + 16 * i] for i in range(4)]
+    plausible = all(entry[0] in (0x00, 0x80) for entry in entries if len(entry) == 16)
+    if (
+        start[510:512] == b"\x55\xaa"
+        and plausible
+        and any(entry[4:5] != b"\0" for entry in entries)
+    ):
+        return "mbr"
+    return None
+
+
+def judge(
+    structure: Structure | None,
+    soundness: Soundness | None,
+    findings: Sequence[Finding],
+    *,
+    base_known: bool,
+    partitions: PartitionTable | None,
+) -> AzureVerdict:
+    """The verdict on a disk by all that was found.
+
+    `base_known`: whether it was said where a fixed disk begins whose file is too long.
+    """
+    footer = None if structure is None else structure.footer
+    errors = sum(finding.level is Level.ERROR for finding in findings)
+    readable = AzureCheck(
+        "readable",
+        "a disk that can be read",
+        quantity(errors, "error") if errors else "no errors",
+        not errors,
+        not errors,
+        "See the findings." if errors else "",
+    )
+    if structure is None or soundness is None or footer is None:
+        return AzureVerdict(None, (readable,), partitions)
+    size = align_up(soundness.guest_size, FOOTER_SIZE)
+    upload_size = align_up(size, _MIB) + FOOTER_SIZE
+    checks = [
+        readable,
+        _type_check(footer.disk_type),
+        *_base_check(soundness.surplus, base_known),
+        _footer_check(structure),
+        _file_check(structure, footer.current_size),
+        _mib_check(footer.current_size, size),
+        *_limit_checks(upload_size),
+        *_os_checks(align_up(size, _MIB), partitions),
+    ]
+    return AzureVerdict(upload_size, tuple(checks), partitions)
+
+
+def _type_check(disk_type: int) -> AzureCheck:
+    fixed = disk_type == DiskType.FIXED
+    known = disk_type in tuple(DiskType)
+    return AzureCheck(
+        "disk-type",
+        "a fixed disk",
+        disk_type_name(disk_type),
+        known,
+        fixed,
+        "" if fixed else "vhdtool upload makes it fixed." if known else "The type is unknown.",
+    )
+
+
+def _base_check(surplus: int, base_known: bool) -> Iterator[AzureCheck]:
+    if surplus:
+        yield AzureCheck(
+            "fixed-base",
+            "a known first byte",
+            f"the file is {size_text(surplus)} too long",
+            base_known,
+            False,
+            "" if base_known else "Say --fixed-base start or --fixed-base end.",
+        )
+
+
+def _footer_check(structure: Structure) -> AzureCheck:
+    end = structure.end_footer
+    good = end is not None and end.valid and end.end == structure.file_size
+    if end is None:
+        found = "none at the end"
+    elif not end.valid:
+        found = "damaged"
+    elif end.end != structure.file_size:
+        found = f"{quantity(structure.trailing_bytes, 'byte')} follow it"
+    else:
+        found = quantity(end.size, "byte")
+    whole = good and end is not None and end.size == FOOTER_SIZE
+    return AzureCheck(
+        "footer",
+        "a valid footer in the last 512 bytes",
+        found,
+        True,
+        whole,
+        "" if whole else "vhdtool upload writes a new one.",
+    )
+
+
+def _file_check(structure: Structure, current_size: int) -> AzureCheck:
+    wanted = current_size + FOOTER_SIZE
+    fits = structure.file_size == wanted
+    return AzureCheck(
+        "file-size",
+        "a file as large as the disk and its footer",
+        f"{structure.file_size:,} bytes"
+        if fits
+        else f"{structure.file_size:,} instead of {wanted:,} bytes",
+        True,
+        fits,
+        "" if fits else "vhdtool upload uploads exactly that.",
+    )
+
+
+def _mib_check(current_size: int, size: int) -> AzureCheck:
+    missing = -size % _MIB
+    return AzureCheck(
+        "whole-mib",
+        "a virtual size of whole MiB",
+        size_text(size),
+        True,
+        not current_size % _MIB,
+        f"vhdtool upload pads it by {quantity(missing, 'byte')} of zeros." if missing else "",
+    )
+
+
+def _limit_checks(upload_size: int) -> Iterator[AzureCheck]:
+    enough = upload_size >= MIN_UPLOAD
+    yield AzureCheck(
+        "minimum-size",
+        "at least 20 MiB",
+        size_text(upload_size - FOOTER_SIZE),
+        enough,
+        enough,
+        "" if enough else "Enlarge the disk first: qemu-img resize, or the program that made it.",
+    )
+    fits = upload_size <= MAX_UPLOAD
+    remedy = ""
+    if not fits:
+        remedy = "No Azure disk is that large: shrink it, or split it."
+    elif upload_size > MAX_PAGE_BLOB:
+        remedy = "Too large for a page blob (8 TiB): upload it straight to a managed disk."
+    yield AzureCheck(
+        "maximum-size",
+        "at most 32,767 GiB",
+        size_text(upload_size - FOOTER_SIZE),
+        fits,
+        fits,
+        remedy,
+    )
+
+
+def _os_checks(size: int, partitions: PartitionTable | None) -> Iterator[AzureCheck]:
+    if size > _MAX_OS_DISK:
+        remedy = "It can be a data disk, but no virtual machine can boot from it."
+    elif size > _MAX_GENERATION_1:
+        remedy = (
+            "A generation 1 machine cannot boot from it; a generation 2 machine can, with a GPT."
+        )
+        if partitions == "mbr":
+            remedy = (
+                "It has an MBR, which ends at 2,048 GiB: no machine can boot from it. "
+                "It can be a data disk."
+            )
+    else:
+        remedy = ""
+    yield AzureCheck(
+        "os-disk",
+        "to boot: at most 4,095 GiB, generation 1 at most 2,048 GiB",
+        size_text(size),
+        True,
+        True,
+        remedy,
+    )

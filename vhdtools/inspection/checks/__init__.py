@@ -1,0 +1,1 @@
+"""The checks: pure functions from what was found to findings. None of them stops another."""

@@ -1,0 +1,143 @@
+"""What is to be said about the backing chain, once it was followed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta, timezone
+
+from vhdtools.image.chain import MAX_DEPTH, Chain, Link
+from vhdtools.image.parents import ParentSearch
+from vhdtools.inspection.checks.locators import file_name
+from vhdtools.inspection.describe import printable, quantity, size_text
+from vhdtools.inspection.finding import Finding, Kind
+from vhdtools.inspection.kinds import footer as footer_kinds
+from vhdtools.inspection.kinds import parents as kinds
+from vhdtools.layout import EPOCH, DiskType
+
+__all__ = ["check_chain", "parent_not_found"]
+
+_PLACES_TOLD = 8
+_PARENT_ID, _PARENT_TIMESTAMP = 40, 56
+_CLOCKS_DIFFER = timedelta(hours=24)
+_SECONDS_DIFFER = 2  # FAT keeps times in steps of two seconds
+
+
+def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Finding]:
+    """The parents of the chain's first disk: found or not, sound or not, the right ones or not."""
+    child = chain.links[0]
+    yield from _check_ids(child, now)
+    for link in chain.links[1:]:
+        yield from _check_parent(link, base_known=base_known)
+    if len(chain.links) > 1:
+        yield from _compare(child, chain.links[1])
+    if chain.raw is not None:
+        yield kinds.PARENT_RAW_USED.found(f"the parent is the raw file {_shown(chain.raw.path)}")
+    if chain.too_deep:
+        yield kinds.PARENT_DEPTH.found(
+            f"the chain of parents has more than {MAX_DEPTH} disks",
+            None,
+            "Merge some of the disks into one with the program that made them.",
+        )
+    if chain.failure is not None:
+        yield parent_not_found(chain.links, chain.failure)
+
+
+def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
+    header, footer, at = (
+        child.structure.header,
+        child.structure.footer,
+        child.structure.header_offset,
+    )
+    if header is None or footer is None or at is None or footer.disk_type != DiskType.DIFFERENCING:
+        return
+    if any(footer.unique_id) and footer.unique_id == header.parent_unique_id:
+        yield kinds.UNIQUE_ID_PARENTS.found(
+            "the disk's unique id is its parent's, too", at + _PARENT_ID
+        )
+    made = EPOCH + timedelta(seconds=header.parent_timestamp)
+    if made > now + _CLOCKS_DIFFER:
+        yield kinds.PARENT_TIME_STAMP_FUTURE.found(
+            f"the parent's time stamp is {made:%Y-%m-%d %H:%M:%S} UTC", at + _PARENT_TIMESTAMP
+        )
+
+
+def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
+    name = _shown(link.structure.path)
+    flaws = link.soundness.flaws
+    if flaws:
+        more = f", and {quantity(len(flaws) - 1, 'error')} more" if len(flaws) > 1 else ""
+        yield kinds.PARENT_DAMAGED.found(
+            f"the parent {name} is damaged: {flaws[0].problem}{more}", None, flaws[0].remedy
+        )
+    elif link.soundness.surplus and not base_known:
+        yield footer_kinds.FIXED_TOO_LONG.found(
+            f"the file of the parent {name} is {size_text(link.soundness.surplus)} longer than "
+            "the disk and its footer",
+            None,
+            "Say --fixed-base start if the parent begins at byte 0, --fixed-base end if not.",
+        )
+
+
+def _compare(child: Link, parent: Link) -> Iterator[Finding]:
+    header, at = child.structure.header, child.structure.header_offset
+    footer = parent.structure.footer
+    if header is None or at is None or footer is None:
+        return
+    if child.soundness.guest_size != parent.soundness.guest_size:
+        yield kinds.PARENT_SIZE.found(
+            f"the parent has {size_text(parent.soundness.guest_size)}, "
+            f"the disk has {size_text(child.soundness.guest_size)}"
+        )
+    written = datetime.fromtimestamp(
+        parent.source.fingerprint.mtime_ns // 1_000_000_000, tz=timezone.utc
+    )
+    since_epoch = int((written - EPOCH).total_seconds())
+    stamp = header.parent_timestamp
+    if stamp and stamp != footer.timestamp and abs(stamp - since_epoch) > _SECONDS_DIFFER:
+        then = EPOCH + timedelta(seconds=stamp)
+        yield kinds.PARENT_TIME_STAMP.found(
+            f"the parent was last written on {written:%Y-%m-%d %H:%M:%S} UTC, "
+            f"the disk remembers {then:%Y-%m-%d %H:%M:%S} UTC",
+            at + _PARENT_TIMESTAMP,
+        )
+
+
+def parent_not_found(links: Sequence[Link], search: ParentSearch) -> Finding:
+    """The finding for a search that did not find the parent of the last of `links`."""
+    last = links[-1].structure
+    header, at = last.header, last.header_offset
+    wanted = "" if header is None else header.parent_unique_id.hex()
+    names = [found.text for found in last.parent_locators if found.text]
+    if last.parent_name is not None and last.parent_name.text:
+        names.append(last.parent_name.text)
+    called = f" '{printable(file_name(names[0]))}'" if names else ""
+    whose = "the parent" if len(links) == 1 else f"the parent of {_shown(last.path)},"
+    kind, problem = _OUTCOMES[search.outcome]
+    told = [f"{_shown(path)} ({printable(reason)})" for path, reason in search.places]
+    more = [f"{len(told) - _PLACES_TOLD} more"] if len(told) > _PLACES_TOLD else []
+    looked = (
+        f"; looked at {', '.join([*told[:_PLACES_TOLD], *more])}"
+        if told
+        else "; the disk names no place to look at"
+    )
+    remedy = (
+        "If you trust that name, say --raw-parent."
+        if kind is kinds.PARENT_RAW
+        else "Say where the parent is: --parent-dir FOLDER."
+    )
+    identity = "" if kind is kinds.PARENT_RAW else f", with the unique id {wanted},"
+    # Offsets are in the inspected file, not in a parent.
+    place = at + _PARENT_ID if at is not None and len(links) == 1 else None
+    return kind.found(f"{whose}{called}{identity} {problem}{looked}", place, remedy)
+
+
+_OUTCOMES: dict[str, tuple[Kind, str]] = {
+    "missing": (kinds.PARENT_MISSING, "was not found"),
+    "wrong-id": (kinds.PARENT_WRONG, "is none of the files that are there"),
+    "cycle": (kinds.PARENT_CYCLE, "is a disk of the chain itself"),
+    "raw-not-allowed": (kinds.PARENT_RAW, "is a raw disk, which nothing but its name vouches for"),
+}
+
+
+def _shown(path: object) -> str:
+    return printable(str(path))

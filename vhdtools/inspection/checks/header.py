@@ -1,0 +1,92 @@
+"""What is to be said about the dynamic disk header, apart from where its blocks are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from vhdtools.image.structure import Structure
+from vhdtools.inspection.describe import quantity, size_text, version_text
+from vhdtools.inspection.finding import Finding
+from vhdtools.inspection.kinds import header as kinds
+from vhdtools.layout import (
+    DYNAMIC_HEADER_COOKIE,
+    NO_DATA_OFFSET,
+    DiskType,
+    DynamicHeader,
+)
+
+__all__ = ["check_header"]
+
+_USUAL_BLOCK_SIZES = (512 * 1024, 2 * 1024 * 1024)
+_SECTOR = 512
+
+# Offsets of fields from the start of the header.
+_DATA_OFFSET, _VERSION, _BLOCK_SIZE, _PARENT_ID = 8, 24, 32, 40
+_RESERVED, _PARENT_NAME, _RESERVED_TAIL = 60, 64, 768
+
+
+def check_header(structure: Structure) -> Iterator[Finding]:
+    """What the header's fields say. Nothing, where there is no header."""
+    header, at = structure.header, structure.header_offset
+    if header is None or at is None or header.cookie != DYNAMIC_HEADER_COOKIE:
+        return
+    if at % _SECTOR:
+        yield kinds.HEADER_UNALIGNED.found(
+            f"the dynamic disk header begins at byte {at:,}, inside a sector", at
+        )
+    if header.table_offset % _SECTOR:
+        yield kinds.BAT_UNALIGNED.found(
+            f"the BAT begins at byte {header.table_offset:,}, inside a sector",
+            header.table_offset,
+        )
+    if header.version >> 16 == 1 and header.version & 0xFFFF:
+        yield kinds.HEADER_VERSION_MINOR.found(
+            f"the dynamic disk header is of version {version_text(header.version)}, not 1.0",
+            at + _VERSION,
+        )
+    if header.data_offset != NO_DATA_OFFSET:
+        yield kinds.HEADER_DATA_OFFSET.found(
+            f"the header's data offset is 0x{header.data_offset:X} instead of all ones",
+            at + _DATA_OFFSET,
+        )
+    for offset, raw in (
+        (_RESERVED, header.reserved.to_bytes(4, "big")),
+        (_RESERVED_TAIL, header.reserved_tail),
+    ):
+        count = sum(byte != 0 for byte in raw)
+        if count:
+            yield kinds.HEADER_RESERVED.found(
+                f"{quantity(count, 'reserved byte')} of the dynamic disk header "
+                f"{'is' if count == 1 else 'are'} not zero",
+                at + offset,
+            )
+    size = header.block_size
+    power_of_two = size >= _SECTOR and not size & (size - 1)
+    if power_of_two and size not in _USUAL_BLOCK_SIZES:
+        yield kinds.BLOCK_SIZE_UNUSUAL.found(
+            f"the block size is {size_text(size)}", at + _BLOCK_SIZE
+        )
+    if structure.footer is not None and structure.footer.disk_type == DiskType.DYNAMIC:
+        yield from _check_no_parent(header, at)
+
+
+def _check_no_parent(header: DynamicHeader, at: int) -> Iterator[Finding]:
+    if any(header.parent_unique_id):
+        yield kinds.PARENT_ID_IN_DYNAMIC.found(
+            f"the disk is dynamic, but names a parent: {header.parent_unique_id.hex()}",
+            at + _PARENT_ID,
+        )
+    locators = sum(any(locator.platform_code) for locator in header.parent_locators)
+    fields = [
+        name
+        for name, is_set in (
+            ("a parent name", any(header.parent_name)),
+            ("a parent time stamp", header.parent_timestamp != 0),
+            (quantity(locators, "parent locator"), locators > 0),
+        )
+        if is_set
+    ]
+    if fields:
+        yield kinds.PARENT_FIELDS_IN_DYNAMIC.found(
+            f"the disk is dynamic, and has {', '.join(fields)}", at + _PARENT_NAME
+        )

@@ -1,0 +1,74 @@
+"""One thing that inspection has to say, and the kind of thing it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+__all__ = ["Finding", "Kind", "Level", "worst"]
+
+
+class Level(str, Enum):
+    """How bad a finding is.
+
+    An error means that the disk must not be uploaded: data would be lost or distorted. A warning
+    is worth a decision, an info worth knowing.
+    """
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing about one disk, in the user's words.
+
+    `code` is stable, and never changes its meaning (FINDINGS.md lists every one). `offset` is
+    where, in bytes from the start of the file (None where the whole is meant). `reading` says
+    what it means for reading the disk, `azure` what it means for a disk in Azure, `remedy` what
+    to do: a command where there is one, "" where nothing needs doing.
+    """
+
+    level: Level
+    code: str
+    message: str
+    offset: int | None
+    reading: str
+    azure: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What all findings of one code have in common; `title` is the code in plain words."""
+
+    code: str
+    level: Level
+    title: str
+    reading: str
+    azure: str
+
+    def found(
+        self,
+        message: str,
+        offset: int | None = None,
+        remedy: str = "",
+        level: Level | None = None,
+    ) -> Finding:
+        """A finding of this kind; `level` where the circumstances make it less or more."""
+        return Finding(
+            self.level if level is None else level,
+            self.code,
+            message,
+            offset,
+            self.reading,
+            self.azure,
+            remedy,
+        )
+
+
+def worst(findings: tuple[Finding, ...]) -> Level | None:
+    """The worst level among `findings`; None where there are none."""
+    levels = {finding.level for finding in findings}
+    return next((level for level in Level if level in levels), None)

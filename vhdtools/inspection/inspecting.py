@@ -1,0 +1,302 @@
+"""Inspection: everything that is to be said about a disk, from its bytes alone."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+
+from vhdtools.errors import DamagedImageError, ImageError, SourceReadError, UsageError
+from vhdtools.image import FixedBase, SizeRule
+from vhdtools.image.chain import Chain, Link, follow_chain
+from vhdtools.image.opening import assemble
+from vhdtools.image.parents import find_parent
+from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
+from vhdtools.image.soundness import Soundness, examine
+from vhdtools.image.source import Source, data_runs, open_source
+from vhdtools.image.structure import Structure, read_structure
+from vhdtools.inspection.azure import PartitionTable, judge, partition_table
+from vhdtools.inspection.checks.blocks import check_blocks
+from vhdtools.inspection.checks.chain import check_chain, parent_not_found
+from vhdtools.inspection.checks.deep import check_deep
+from vhdtools.inspection.checks.footer import check_fields, check_footers, check_sizes
+from vhdtools.inspection.checks.header import check_header
+from vhdtools.inspection.checks.locators import check_locators
+from vhdtools.inspection.deep import DeepProgress, DeepResult, NoProgress, read_all
+from vhdtools.inspection.describe import disk_type_name
+from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.kinds import CATALOGUE
+from vhdtools.inspection.kinds import file as file_kinds
+from vhdtools.inspection.report import Ancestor, Inspection
+from vhdtools.layout import DiskType
+from vhdtools.ranges import PAGE, align_up
+
+__all__ = ["check_structure", "inspect"]
+
+_PARTITION_BYTES = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    parent_dirs: Sequence[Path]
+    raw_parent: bool
+    size_rule: SizeRule
+    fixed_base: FixedBase | None
+    now: datetime
+    deep: bool
+    progress: DeepProgress
+
+
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    deep: bool = False,
+    parent_dirs: Iterable[str | os.PathLike[str]] = (),
+    raw_parent: bool = False,
+    size_rule: SizeRule = "auto",
+    fixed_base: FixedBase | None = None,
+    now: datetime | None = None,
+    progress: DeepProgress | None = None,
+) -> Inspection:
+    """Look at everything a disk says of itself, and collect all that is to be said about it.
+
+    `deep` reads the whole disk, too, telling `progress` about it. `parent_dirs`, `raw_parent`,
+    `size_rule` and `fixed_base` are as for `vhdtools.open`. Time stamps are compared with `now`
+    (None: the clock).
+
+    Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
+    UsageError for an option's value that does not exist.
+    """
+    if size_rule not in ("auto", "current", "geometry"):
+        raise UsageError(
+            str(path), f"there is no size rule {size_rule!r}", "Use auto, current or geometry."
+        )
+    if fixed_base not in (None, "start", "end"):
+        raise UsageError(str(path), f"a fixed disk has no base {fixed_base!r}", "Use start or end.")
+    options = _Options(
+        [Path(folder) for folder in parent_dirs],
+        raw_parent,
+        size_rule,
+        fixed_base,
+        datetime.now(timezone.utc) if now is None else now,
+        deep,
+        NoProgress() if progress is None else progress,
+    )
+    try:
+        source = open_source(path)
+    except SourceReadError as error:
+        return _unreadable(str(path), error)
+    try:
+        structure = read_structure(source)
+        if structure.footer is None:
+            return _not_a_vhd(source, structure)
+        return _inspect(source, structure, options)
+    except SourceReadError as error:
+        return _unreadable(str(path), error)
+    finally:
+        source.close()
+
+
+def check_structure(
+    structure: Structure, soundness: Soundness, now: datetime, repair: str
+) -> Iterator[Finding]:
+    """All findings about one file by itself; `repair` is the command that mends its footers."""
+    for flaw in soundness.flaws:
+        yield CATALOGUE[flaw.code].found(flaw.problem, flaw.offset, flaw.remedy)
+    if structure.used is None:
+        return
+    yield from check_footers(structure, repair)
+    yield from check_fields(structure.used, structure, now)
+    yield from check_sizes(structure.used, soundness)
+    yield from check_header(structure)
+    yield from check_blocks(structure, soundness)
+    yield from check_locators(structure)
+
+
+def _inspect(source: Source, structure: Structure, options: _Options) -> Inspection:
+    name = str(source.path)
+    repair = f"vhdtool repair {shlex.quote(name)} --write"
+    chain = follow_chain(
+        source,
+        structure,
+        size_rule=options.size_rule,
+        parent_dirs=options.parent_dirs,
+        raw_parent=options.raw_parent,
+    )
+    try:
+        link = chain.links[0]
+        base_known = options.fixed_base is not None
+        findings = list(check_structure(structure, link.soundness, options.now, repair))
+        findings += check_chain(chain, options.now, base_known=base_known)
+        findings += _parent_of_flawed(chain, options)
+        sound = not any(finding.level is Level.ERROR for finding in findings)
+        read = _read(chain, options) if sound else _Read()
+        findings += read.findings
+        findings += _unchanged(chain)
+        return Inspection(
+            path=name,
+            format="vhd",
+            structure=structure,
+            soundness=link.soundness,
+            allocated_bytes=_allocated(link),
+            ancestors=tuple(_ancestors(chain)),
+            findings=_in_order(findings),
+            azure=judge(
+                structure,
+                link.soundness,
+                findings,
+                base_known=base_known,
+                partitions=read.partitions,
+            ),
+            deep=read.deep,
+        )
+    finally:
+        chain.close()
+
+
+def _parent_of_flawed(chain: Chain, options: _Options) -> Iterator[Finding]:
+    """Whether the parent of a disk that is damaged itself can be found."""
+    link = chain.links[0]
+    footer, header = link.structure.footer, link.structure.header
+    if (
+        not link.soundness.flaws
+        or footer is None
+        or header is None
+        or footer.disk_type != DiskType.DIFFERENCING
+        or not header.checksum_ok
+    ):
+        return
+    search = find_parent(
+        link.structure,
+        [link.source.fingerprint.identity],
+        parent_dirs=options.parent_dirs,
+        raw_parent=options.raw_parent,
+    )
+    if search.source is None:
+        yield parent_not_found(chain.links, search)
+    else:
+        search.source.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What reading the guest's view told."""
+
+    partitions: PartitionTable | None = None
+    deep: DeepResult | None = None
+    findings: tuple[Finding, ...] = ()
+
+
+def _read(chain: Chain, options: _Options) -> _Read:
+    try:
+        image = assemble(chain, options.fixed_base)
+    except DamagedImageError:
+        return _Read()  # a fixed disk of unknown base: the findings say so
+    partitions = deep = None
+    findings: list[Finding] = []
+    link = chain.links[0]
+    try:
+        start = bytearray(min(_PARTITION_BYTES, image.virtual_size))
+        image.read_into(0, start)
+        partitions = partition_table(bytes(start))
+        if options.deep:
+            deep = read_all(
+                image, link.source, link.structure, link.soundness.guest_size, options.progress
+            )
+            findings += check_deep(deep, link.structure)
+    except ImageError as error:
+        findings.append(_unreadable_finding(str(link.structure.path), error))
+    return _Read(partitions, deep, tuple(findings))
+
+
+def _unchanged(chain: Chain) -> Iterator[Finding]:
+    for link in chain.links:
+        try:
+            link.source.check_unchanged()
+        except ImageError as error:
+            yield file_kinds.FILE_CHANGED.found(f"{_about(chain, error)}{error.problem}")
+
+
+def _about(chain: Chain, error: ImageError) -> str:
+    """Which file of the chain an error is about, where it is not the inspected one."""
+    return "" if error.subject == str(chain.links[0].structure.path) else f"{error.subject}: "
+
+
+def _allocated(link: Link) -> int | None:
+    """Bytes of the disk that the file holds."""
+    structure, blocks = link.structure, link.soundness.blocks
+    if structure.header is not None:
+        return None if blocks is None else blocks.allocated * structure.header.block_size
+    if structure.footer is None or structure.footer.disk_type != DiskType.FIXED:
+        return None
+    runs = data_runs(link.source, 0, structure.data_end)
+    return sum(length for _, length, is_data in runs if is_data)
+
+
+def _ancestors(chain: Chain) -> Iterator[Ancestor]:
+    for link in chain.links[1:]:
+        footer = link.structure.footer
+        if footer is not None:
+            yield Ancestor(
+                str(link.structure.path),
+                disk_type_name(footer.disk_type),
+                footer.unique_id,
+                align_up(link.soundness.guest_size, PAGE),
+                not link.soundness.flaws,
+            )
+    if chain.raw is not None:
+        yield Ancestor(str(chain.raw.path), "raw", b"", chain.raw.size, True)
+
+
+def _not_a_vhd(source: Source, structure: Structure) -> Inspection:
+    name = str(source.path)
+    head = source.read(0, min(source.size, SIGNATURE_HEAD))
+    tail = source.read(max(0, source.size - 512), min(source.size, 512))
+    foreign = recognize(head, tail, source.size)
+    soundness = examine(structure)
+    if foreign is None:
+        findings = [
+            CATALOGUE[flaw.code].found(flaw.problem, flaw.offset, flaw.remedy)
+            for flaw in soundness.flaws
+        ]
+    else:
+        remedy = foreign.remedy.replace("{path}", shlex.quote(name))
+        findings = [file_kinds.NOT_A_VHD.found(f"this is {foreign.name}, not a VHD", 0, remedy)]
+    return Inspection(
+        path=name,
+        format=None if foreign is None else foreign.format,
+        structure=structure,
+        soundness=soundness,
+        allocated_bytes=None,
+        ancestors=(),
+        findings=tuple(findings),
+        azure=judge(structure, soundness, findings, base_known=False, partitions=None),
+    )
+
+
+def _unreadable(name: str, error: ImageError) -> Inspection:
+    findings = (_unreadable_finding(name, error),)
+    return Inspection(
+        path=name,
+        format=None,
+        structure=None,
+        soundness=None,
+        allocated_bytes=None,
+        ancestors=(),
+        findings=findings,
+        azure=judge(None, None, findings, base_known=False, partitions=None),
+    )
+
+
+def _unreadable_finding(name: str, error: ImageError) -> Finding:
+    about = "" if error.subject == name else f"{error.subject}: "
+    return file_kinds.FILE_UNREADABLE.found(f"{about}{error.problem}", error.offset, error.remedy)
+
+
+def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The worst first; as they were found among equals."""
+    levels = list(Level)
+    return tuple(sorted(findings, key=lambda finding: levels.index(finding.level)))

@@ -1,0 +1,37 @@
+"""Kinds of findings about the file as a whole: whether it is a VHD, and can be read."""
+
+from __future__ import annotations
+
+from vhdtools.inspection.finding import Kind, Level
+
+FILE_UNREADABLE = Kind(
+    "file-unreadable",
+    Level.ERROR,
+    "The file cannot be read",
+    "Nothing can be said about the disk, or about the part that could not be read.",
+    "It cannot be uploaded.",
+)
+EMPTY_FILE = Kind(
+    "empty-file",
+    Level.ERROR,
+    "The file is empty",
+    "There is nothing to read.",
+    "It cannot be uploaded.",
+)
+NOT_A_VHD = Kind(
+    "not-a-vhd",
+    Level.ERROR,
+    "The file is not a VHD",
+    "Nothing is read as a VHD.",
+    "Azure takes VHDs alone; convert it first.",
+)
+
+FILE_CHANGED = Kind(
+    "file-changed",
+    Level.ERROR,
+    "The file was written to while it was inspected",
+    "What was found may be a mixture of old and new.",
+    "Stop whatever uses the disk before it is uploaded.",
+)
+
+KINDS = (FILE_UNREADABLE, EMPTY_FILE, NOT_A_VHD, FILE_CHANGED)
