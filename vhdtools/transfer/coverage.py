@@ -37,21 +37,6 @@ def check_coverage(job: Job, ledger: Ledger) -> None:
             if piece.end <= job.disk_size:
                 source = _inside(piece, job.image.virtual_size)
                 comparer(Comparison(piece.offset, piece.length, source, (piece,)))
-    _check_footer(job)
-
-
-def _check_footer(job: Job) -> None:
-    if not job.target.capabilities.reads:
-        return
-    found = bytearray(len(job.footer))
-    job.connection.read_into(job.disk_size, memoryview(found))
-    if bytes(found) != job.footer:
-        raise VerificationError(
-            job.target.name,
-            "its footer is not the one that was written",
-            "Run the same command with --overwrite.",
-            job.disk_size,
-        )
 
 
 def _inside(item: PageRange, size: int) -> tuple[PageRange, ...]:
