@@ -6,16 +6,16 @@ import base64
 import hashlib
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from azure.core import MatchConditions
-from azure.core.exceptions import HttpResponseError
 from azure.storage.blob import (
     BlobClient,
     BlobLeaseClient,
     BlobServiceClient,
+    BlobType,
     ContainerClient,
     ContentSettings,
     SequenceNumberAction,
@@ -23,10 +23,8 @@ from azure.storage.blob import (
 
 from tests.pageblob_server import PageBlobServer
 from tests.pageblob_server.checksums import crc64, crc64_header, crc64_of_zeros
+from tests.pageblob_server.clients import MIB, PAGE, refusal
 from tests.pageblob_server.rangeset import RangeSet
-
-PAGE = 512
-MIB = 1024 * 1024
 
 
 @pytest.fixture(scope="module")
@@ -53,14 +51,6 @@ def blob(container: ContainerClient) -> BlobClient:
     client = container.get_blob_client("disk.vhd")
     client.create_page_blob(MIB)
     return client
-
-
-def refusal(call: Callable[..., Any], *arguments: Any, **keywords: Any) -> tuple[int, str]:
-    """Status and error code with which the service refuses a call."""
-    with pytest.raises(HttpResponseError) as caught:
-        call(*arguments, **keywords)
-    response: Any = caught.value.response
-    return response.status_code, response.headers["x-ms-error-code"]
 
 
 def listed(blob: BlobClient, **keywords: Any) -> list[tuple[int, int]]:
@@ -140,6 +130,15 @@ class TestBlob:
         assert blob.get_blob_properties().content_settings.content_md5 == md5
         blob.set_http_headers(ContentSettings(content_type="text/plain"))
         assert blob.get_blob_properties().content_settings.content_md5 is None
+
+    def test_upload_blob(self, container: ContainerClient) -> None:
+        data = bytearray(9 * MIB)
+        data[5 * MIB : 5 * MIB + PAGE] = os.urandom(PAGE)
+        blob = container.get_blob_client("disk.vhd")
+        blob.upload_blob(
+            bytes(data), blob_type=BlobType.PAGEBLOB, max_concurrency=3, overwrite=True
+        )
+        assert blob.download_blob().readall() == data
 
     def test_resize(self, blob: BlobClient) -> None:
         blob.upload_page(b"x" * 2 * PAGE, 0, 2 * PAGE)

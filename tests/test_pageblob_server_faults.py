@@ -45,8 +45,7 @@ from tests.pageblob_server import (
     too_many_requests,
 )
 from tests.pageblob_server.checksums import crc64, crc64_header
-from tests.test_pageblob_server import MIB, PAGE, refusal
-from tests.test_pageblob_server_strict import client, raw
+from tests.pageblob_server.clients import MIB, PAGE, client, raw, refusal
 
 if TYPE_CHECKING:
     from tests.pageblob_server.fixtures import Serve

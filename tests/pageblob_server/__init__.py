@@ -32,8 +32,9 @@ from .faults import (
 )
 from .journal import Record, Stats
 from .options import BlobLimits, ManagedDisk, ServerOptions
-from .server import ACCOUNT_KEY, SAS, BlobView, PageBlobServer
+from .server import ACCOUNT_KEY, SAS, PageBlobServer
 from .state import Violation
+from .view import BlobView
 
 __all__ = [
     "ACCOUNT_KEY",

@@ -7,6 +7,7 @@ from email.utils import formatdate
 
 from . import conditions, errors, leases
 from .calls import Call, Operation, Reply
+from .checksums import is_md5
 from .errors import RefusedError
 from .state import State, stamp
 from .storage import MAX_BLOB, PAGE, Blob
@@ -54,7 +55,7 @@ def put_blob(state: State, call: Call) -> Reply:
             raise RefusedError(errors.BLOB_EXISTS)
         conditions.check(call, old, reading=False)
         made.managed, made.readable = old.managed, old.readable
-    made.metadata, made.properties = metadata, properties
+    made.metadata, made.properties = metadata, properties or {}
     made.sequence_number = sequence_number
     if kind == "BlockBlob":
         made.pages.write(0, call.body.pieces, call.body.crc64(), size)
@@ -117,8 +118,8 @@ def set_properties(state: State, call: Call) -> Reply:
         blob.resize(size)
     if action is not None:
         blob.sequence_number = _sequence_number(blob, action, number)
-    if properties or (size is None and action is None):
-        blob.properties = properties
+    if properties is not None or (size is None and action is None):
+        blob.properties = properties or {}
     state.touch(blob)
     headers = stamp(blob)
     if blob.kind == "PageBlob":
@@ -170,12 +171,17 @@ def metadata_of(call: Call) -> dict[str, str]:
     return metadata
 
 
-def _properties_of(call: Call) -> dict[str, str]:
-    return {
+def _properties_of(call: Call) -> dict[str, str] | None:
+    """The HTTP headers to store, an empty one meaning none; None when there is no word of them."""
+    given = {
         answer: call.headers[header]
         for header, answer in _PROPERTIES.items()
         if header in call.headers
     }
+    md5 = given.get("Content-MD5")
+    if md5 and not is_md5(md5):
+        raise RefusedError(errors.INVALID_MD5)
+    return {name: value for name, value in given.items() if value} if given else None
 
 
 def _size(call: Call) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import binascii
 from functools import cache
 
 from awscrt import checksums
@@ -38,3 +39,16 @@ def crc64_of_zeros(length: int) -> int:
 def crc64_header(value: int) -> str:
     """The value of `x-ms-content-crc64`: base64 of eight little-endian bytes."""
     return base64.b64encode(value.to_bytes(8, "little")).decode("ascii")
+
+
+def decoded_length(value: str) -> int:
+    """How many bytes a header's base64 stands for; 0 when it is not base64."""
+    try:
+        return len(base64.b64decode(value, validate=True))
+    except binascii.Error:
+        return 0
+
+
+def is_md5(value: str) -> bool:
+    """Whether a header's value has the form of an MD5."""
+    return decoded_length(value) == 16

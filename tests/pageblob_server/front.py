@@ -3,37 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from asyncio import Transport
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
 
-from . import errors, faults, service
+from . import damage, errors, faults, service
 from .auth import Gate
 from .calls import Body, Call, Operation, Reply, operation_of, span_of
-from .checksums import crc64_header
 from .errors import RefusedError, ServiceError
 from .faults import Fault, Moment
 from .journal import Journal, Record
 from .pacing import BlobPace, Link
+from .report import PATH, report
 from .state import State
-from .storage import MAX_WRITE, MIB, Blob
-
-REPORT_PATH = "/-/report"
+from .storage import MAX_WRITE, MIB
 
 _BLOCK_BLOB_LIMIT = 64 * MIB
-_NO_LINGER = struct.pack("ii", 1, 0)
 _DROPPED = (ConnectionError, web.RequestPayloadError, asyncio.IncompleteReadError)
-
-
-class _DroppedError(Exception):
-    """The connection is gone, or was broken off on purpose; there is nobody to answer."""
 
 
 @dataclass(slots=True)
@@ -79,8 +70,8 @@ class Front:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if request.path == REPORT_PATH:
-            return web.json_response(self._report())
+        if request.path == PATH:
+            return web.json_response(report(self._state, self._journal, self._schedule.fired()))
         self._meet(request.transport)
         number = self._journal.begin()
         started = self._journal.clock()
@@ -89,7 +80,7 @@ class Front:
         outcome = _Outcome()
         try:
             return await self._answer(request, call, fault, number, outcome)
-        except (*_DROPPED, _DroppedError):
+        except (*_DROPPED, damage.DroppedError):
             return web.Response()
         except Exception as error:
             self.crashes.append(error)
@@ -113,29 +104,6 @@ class Front:
                 seconds=self._journal.clock() - started,
             )
             self._journal.end(record)
-
-    def _report(self) -> dict[str, object]:
-        """The counters and the blobs, for another process; not counted as a request."""
-        with self._state.lock:
-            blobs = {
-                f"{container}/{name}": {
-                    "size": blob.size,
-                    "page_ranges": len(blob.ranges),
-                    "range_bytes": blob.ranges.total,
-                    "written_bytes": blob.written_bytes,
-                    "rewritten_bytes": blob.rewritten_bytes,
-                    "crc64": _crc64_of(blob),
-                }
-                for container, held in self._state.containers.items()
-                for name, blob in held.items()
-            }
-            stats = self._journal.stats(
-                self._schedule.fired(), self._state.written_bytes, self._state.rewritten_bytes
-            )
-            violations = [
-                f"{found.operation.value} {found.name}" for found in self._state.violations
-            ]
-        return {"stats": asdict(stats), "blobs": blobs, "violations": violations}
 
     async def _answer(
         self,
@@ -164,7 +132,7 @@ class Front:
         for echoed in ("x-ms-version", "x-ms-client-request-id"):
             if echoed in call.headers:
                 reply.headers[echoed] = call.headers[echoed]
-        return await self._send(request, _damaged(reply, fault), fault, outcome)
+        return await self._send(request, damage.damaged(reply, fault), fault, outcome)
 
     def _call_of(self, request: web.BaseRequest) -> Call:
         first, _, rest = request.path.lstrip("/").partition("/")
@@ -264,7 +232,7 @@ class Front:
             async for _ in self._pieces(request, outcome):
                 if outcome.received >= fault.body_bytes:
                     break
-        _reset(request)
+        damage.reset(request)
 
     async def _send(
         self, request: web.BaseRequest, reply: Reply, fault: Fault | None, outcome: _Outcome
@@ -276,7 +244,7 @@ class Front:
         if reply.status != 304:
             response.headers["Content-Length"] = str(length)
         if isinstance(fault, faults.CutHeaders):
-            _close_after(request, _head(response)[: fault.keep])
+            damage.close_after(request, damage.head(response)[: fault.keep])
         outcome.status = reply.status
         await response.prepare(request)
         left = fault.keep if isinstance(fault, faults.CutBody) else None
@@ -288,7 +256,7 @@ class Front:
                 if left is not None:
                     left -= len(part)
         if isinstance(fault, faults.CutBody):
-            _close_after(request, b"")
+            damage.close_after(request, b"")
         await response.write_eof()
         return response
 
@@ -299,13 +267,6 @@ async def _wait(seconds: float, outcome: _Outcome) -> None:
         await asyncio.sleep(seconds)
 
 
-def _crc64_of(blob: Blob) -> str | None:
-    try:
-        return f"{blob.pages.crc64(blob.size, blob.ranges):016x}"
-    except ValueError:
-        return None
-
-
 def _refusal(error: ServiceError, call: Call, number: int) -> Reply:
     time = datetime.fromtimestamp(call.now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
     headers = {"x-ms-error-code": error.code, **error.headers}
@@ -313,46 +274,3 @@ def _refusal(error: ServiceError, call: Call, number: int) -> Reply:
         return Reply(error.status, headers)
     body = error.body(f"{number:08x}-0000-4000-8000-000000000000", time)
     return Reply(error.status, headers | {"Content-Type": "application/xml"}, (body,), len(body))
-
-
-def _damaged(reply: Reply, fault: Fault | None) -> Reply:
-    """The answer as a fault leaves it."""
-    if isinstance(fault, faults.FlipReply) and reply.length:
-        reply.body = Body(list(reply.body)).flipped(fault.position).pieces
-    elif isinstance(fault, (faults.WrongChecksum, faults.NoChecksum)):
-        for name, wrong in (
-            ("x-ms-content-crc64", crc64_header(0x0123456789ABCDEF)),
-            ("Content-MD5", "AAAAAAAAAAAAAAAAAAAAAA=="),
-        ):
-            if name in reply.headers:
-                del reply.headers[name]
-                if isinstance(fault, faults.WrongChecksum):
-                    reply.headers[name] = wrong
-    return reply
-
-
-def _head(response: web.StreamResponse) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
-    lines += [f"{name}: {value}" for name, value in response.headers.items()]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode()
-
-
-def _reset(request: web.BaseRequest) -> None:
-    """Break the connection off so that the client sees a TCP reset."""
-    transport = request.transport
-    if transport is not None:
-        connection = transport.get_extra_info("socket")
-        if connection is not None:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        transport.abort()
-    raise _DroppedError
-
-
-def _close_after(request: web.BaseRequest, last: bytes) -> None:
-    """Send a last few bytes and close in good order."""
-    transport = request.transport
-    if transport is not None:
-        if last:
-            transport.write(last)
-        transport.close()
-    raise _DroppedError

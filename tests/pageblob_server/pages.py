@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections.abc import Iterator
 
 from . import conditions, errors, leases
 from .calls import Body, Call, Reply, span_of
-from .checksums import crc64_header
+from .checksums import crc64_header, decoded_length, is_md5
 from .errors import RefusedError
 from .state import State, stamp
 from .storage import MAX_WRITE, PAGE, Blob
@@ -167,9 +165,9 @@ def _checked_body(call: Call) -> _Checksums:
     sent_md5 = call.headers.get("Content-MD5")
     if sent_crc is not None and sent_md5 is not None:
         raise RefusedError(errors.BOTH_CHECKSUMS)
-    if sent_md5 is not None and _decoded_length(sent_md5) != 16:
+    if sent_md5 is not None and not is_md5(sent_md5):
         raise RefusedError(errors.INVALID_MD5)
-    if sent_crc is not None and _decoded_length(sent_crc) < 8:
+    if sent_crc is not None and decoded_length(sent_crc) < 8:
         raise RefusedError(errors.invalid_header("x-ms-content-crc64", sent_crc))
     crc = call.body.crc64()
     if sent_crc is not None and sent_crc != crc64_header(crc):
@@ -178,13 +176,6 @@ def _checked_body(call: Call) -> _Checksums:
     if sent_md5 is not None and md5 is not None and sent_md5 != md5:
         raise RefusedError(errors.checksum_mismatch("Md5", sent_md5, md5))
     return _Checksums(crc, md5)
-
-
-def _decoded_length(value: str) -> int:
-    try:
-        return len(base64.b64decode(value, validate=True))
-    except binascii.Error:
-        return 0
 
 
 def _writable(state: State, call: Call) -> Blob:

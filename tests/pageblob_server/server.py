@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
-from collections.abc import Mapping
 from types import TracebackType
 
 from aiohttp import web
 
+from . import report
 from .auth import Gate
 from .faults import Rule, Schedule
-from .front import REPORT_PATH, Front
+from .front import Front
 from .journal import Journal, Record, Stats
-from .leases import state_of
 from .options import ServerOptions
 from .state import State, Violation
-from .storage import Blob
+from .view import BlobView
 
 # The emulator's, which everybody knows; any other key would do, as no signature is computed.
 ACCOUNT_KEY = (
@@ -25,99 +25,9 @@ ACCOUNT_KEY = (
 )
 SAS = "sv=2024-11-04&sr=b&sp=racwdl&se=2999-01-01T00%3A00%3A00Z&sig=c2lnbmF0dXJl"
 
-_SOCKET_BUFFER = 64 * 1024
-
-
-class BlobView:
-    """A look at one blob from another thread; each property is of the moment it is asked."""
-
-    def __init__(self, state: State, name: str) -> None:
-        self._state = state
-        self._container, _, self._name = name.partition("/")
-
-    def _blob(self) -> Blob:
-        return self._state.containers[self._container][self._name]
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is such a blob."""
-        with self._state.lock:
-            return self._name in self._state.containers.get(self._container, {})
-
-    @property
-    def size(self) -> int:
-        """Its length in bytes."""
-        with self._state.lock:
-            return self._blob().size
-
-    @property
-    def etag(self) -> str:
-        """Its ETag, quotes included."""
-        with self._state.lock:
-            return self._blob().etag
-
-    @property
-    def metadata(self) -> dict[str, str]:
-        """Its metadata."""
-        with self._state.lock:
-            return dict(self._blob().metadata)
-
-    @property
-    def properties(self) -> Mapping[str, str]:
-        """Its stored HTTP headers, such as Content-MD5, by the names Get Blob answers with."""
-        with self._state.lock:
-            return dict(self._blob().properties)
-
-    @property
-    def lease_state(self) -> str:
-        """`available`, `leased`, `expired`, `breaking` or `broken`."""
-        with self._state.lock:
-            return state_of(self._blob().lease, self._state.now())
-
-    @property
-    def lease_id(self) -> str | None:
-        """The id of the lease, held or not."""
-        with self._state.lock:
-            lease = self._blob().lease
-            return None if lease is None else lease.lease_id
-
-    @property
-    def written_bytes(self) -> int:
-        """Bytes of all Put Pages that took effect since the blob was made."""
-        with self._state.lock:
-            return self._blob().written_bytes
-
-    @property
-    def rewritten_bytes(self) -> int:
-        """How many of them went to pages that an earlier Put Page had already written."""
-        with self._state.lock:
-            return self._blob().rewritten_bytes
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """The page ranges, coalesced, as (offset, length)."""
-        with self._state.lock:
-            return list(self._blob().ranges)
-
-    def rewritten_ranges(self) -> list[tuple[int, int]]:
-        """The pages that were written more than once, as (offset, length)."""
-        with self._state.lock:
-            return list(self._blob().rewritten)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Bytes of the blob."""
-        with self._state.lock:
-            return self._blob().pages.read(offset, length)
-
-    def content_hash(self) -> str:
-        """The SHA-256 of the whole content in hex, zeros hashed too: for blobs of modest size."""
-        with self._state.lock:
-            return self._blob().sha256()
-
-    def crc64(self) -> int:
-        """The CRC-64/NVME of the whole content; zeros cost nothing, and no data need be kept."""
-        with self._state.lock:
-            blob = self._blob()
-            return blob.pages.crc64(blob.size, blob.ranges)
+# On a slow line the sender must feel it soon: no more is taken in than this.
+_SLOW_BUFFER = 32 * 1024
+_BUFFER = 256 * 1024
 
 
 class PageBlobServer:
@@ -179,20 +89,21 @@ class PageBlobServer:
     async def _listen(self) -> None:
         options = self.options
         self._front = Front(self._state, self._gate, self._schedule, self._journal)
+        slow = options.link_rate is not None or options.total_rate is not None
         server = web.Server(
             self._front.handle,
             access_log=None,
             auto_decompress=False,
-            read_bufsize=256 * 1024,
+            read_bufsize=_SLOW_BUFFER if slow else _BUFFER,
             max_field_size=64 * 1024,
         )
         self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(
-            self._runner, options.host, options.port, ssl_context=self._tls(), backlog=256
-        )
-        await site.start()
-        self._port = self._runner.addresses[0][1]
+        listener = socket.create_server((options.host, options.port), backlog=256)
+        if slow:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SLOW_BUFFER)
+        self._port = listener.getsockname()[1]
+        await web.SockSite(self._runner, listener, ssl_context=self._tls(), backlog=256).start()
 
     async def _shut(self) -> None:
         assert self._front is not None
@@ -229,7 +140,7 @@ class PageBlobServer:
     @property
     def report_url(self) -> str:
         """Where another process reads the counters, and each blob's checksum, as JSON."""
-        return self.url.rpartition("/")[0] + REPORT_PATH
+        return self.url.rpartition("/")[0] + report.PATH
 
     @property
     def connection_string(self) -> str:
