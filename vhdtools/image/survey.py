@@ -6,11 +6,14 @@ what is wrong, and has to be named.
 
 from __future__ import annotations
 
+import contextlib
+import heapq
 import operator
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice, pairwise
+from itertools import compress, count, islice, repeat
 
 from vhdtools.layout import UNALLOCATED
 from vhdtools.layout.bitmap import SECTOR
@@ -23,10 +26,10 @@ _SPARE_SLOTS = 1 << 12
 
 @dataclass(frozen=True, slots=True)
 class Misplaced:
-    """A block that lies where it must not: the first of `count` of that kind.
+    """A block that lies where it must not: of `count` of that kind, the first in the file.
 
-    `block` is its number, `place` the byte where its sector bitmap should be. `other` is the
-    block it overlaps, None for one outside the blocks' area or over `what` lies there.
+    `block` is its number, `place` the byte where its sector bitmap should be. It lies over `what`
+    ("" for a place outside the file), or over the block `other`.
     """
 
     block: int
@@ -41,8 +44,9 @@ class BlockSurvey:
     """How the blocks lie in the file, in bytes.
 
     `allocated` blocks of `entries` are in the file, each taking `span` bytes with its sector
-    bitmap, from `lowest` to `highest` (both None without blocks). `ascending`: in the order of
-    the disk. `past_end`, `over_metadata`, `overlapping`: what is wrong, None where nothing is.
+    bitmap; the first begins at `lowest`, the last at `highest` (both None without blocks).
+    `ascending`: in the order of the disk. `past_end`, `over_metadata`, `overlapping`: what is
+    wrong, None where nothing is.
     """
 
     entries: int
@@ -72,93 +76,75 @@ def survey_blocks(
     `metadata` the (offset, length, name) that they must not touch; all in bytes.
     """
     free = bat.count(UNALLOCATED)
-    blocks = bat if not free else array(bat.typecode, filter(UNALLOCATED.__ne__, bat))
-    if not blocks:
+    if free == len(bat):
         return BlockSurvey(len(bat), 0, span, None, None, True, None, None, None)
+    blocks = array(bat.typecode, filter(UNALLOCATED.__ne__, bat)) if free else bat
     sectors = span // SECTOR
-    lowest, highest = min(blocks), max(blocks)
-    steps = map(operator.sub, islice(blocks, 1, None), blocks)
-    ascending = min(steps, default=sectors)
-    overlapping = None
-    if ascending < sectors and _overlap(blocks, sectors):
-        overlapping = _first_overlap(bat, sectors)
+    if all(map(operator.le, map(operator.add, blocks, repeat(sectors)), islice(blocks, 1, None))):
+        ordered, ascending = blocks, True
+    else:
+        ordered = _in_order(blocks, sectors, data_end // SECTOR)
+        ascending = all(map(operator.lt, blocks, islice(blocks, 1, None)))
     return BlockSurvey(
         entries=len(bat),
         allocated=len(blocks),
         span=span,
-        lowest=lowest * SECTOR,
-        highest=highest * SECTOR,
-        ascending=ascending > 0,
-        past_end=_past_end(bat, highest, (data_end - span) // SECTOR),
-        over_metadata=_over_metadata(bat, lowest, highest, sectors, metadata),
-        overlapping=overlapping,
+        lowest=ordered[0] * SECTOR,
+        highest=ordered[-1] * SECTOR,
+        ascending=ascending,
+        past_end=_between(bat, ordered, (data_end - span) // SECTOR + 1, UNALLOCATED, ""),
+        over_metadata=_over_metadata(bat, ordered, sectors, metadata),
+        overlapping=None if ordered is blocks else _overlapping(bat, ordered, sectors),
     )
 
 
-def _past_end(bat: array[int], highest: int, last_good: int) -> Misplaced | None:
-    if highest <= last_good:
+def _in_order(blocks: array[int], sectors: int, end: int) -> array[int]:
+    """`blocks` sorted, where they should lie `sectors` apart in front of sector `end`."""
+    slots = end // sectors + 1
+    if slots <= 4 * len(blocks) + _SPARE_SLOTS:
+        # A slot for each block by its place sorts without comparing, if none share one.
+        placed = array(blocks.typecode, bytes(blocks.itemsize)) * slots
+        with contextlib.suppress(IndexError):  # a block past the end
+            for entry in blocks:
+                placed[entry // sectors] = entry
+            ordered = array(blocks.typecode, filter(None, placed))
+            if len(ordered) == len(blocks):
+                return ordered
+    pieces = range(0, len(blocks), _SORTED_AT_ONCE)  # numbers in a list take ten times the memory
+    parts = [
+        array(blocks.typecode, sorted(blocks[start : start + _SORTED_AT_ONCE])) for start in pieces
+    ]
+    return parts[0] if len(parts) == 1 else array(blocks.typecode, heapq.merge(*parts))
+
+
+def _between(
+    bat: array[int], ordered: array[int], first: int, last: int, what: str
+) -> Misplaced | None:
+    """The blocks whose sectors are from `first` to `last`."""
+    start = bisect_left(ordered, first)
+    number = bisect_right(ordered, last) - start
+    if number <= 0:
         return None
-    beyond = [(block, entry) for block, entry in enumerate(bat) if last_good < entry != UNALLOCATED]
-    block, entry = beyond[0]
-    return Misplaced(block, entry * SECTOR, len(beyond), "the end")
+    return Misplaced(bat.index(ordered[start]), ordered[start] * SECTOR, number, what)
 
 
 def _over_metadata(
-    bat: array[int],
-    lowest: int,
-    highest: int,
-    sectors: int,
-    metadata: Sequence[tuple[int, int, str]],
+    bat: array[int], ordered: array[int], sectors: int, metadata: Sequence[tuple[int, int, str]]
 ) -> Misplaced | None:
     for offset, length, name in metadata:
-        # The sectors at which a block would touch it.
-        first = offset // SECTOR - sectors + 1
-        last = (offset + length - 1) // SECTOR
-        if not length or last < lowest or first > highest:
-            continue
-        touching = [(block, entry) for block, entry in enumerate(bat) if first <= entry <= last]
-        if touching:
-            block, entry = touching[0]
-            return Misplaced(block, entry * SECTOR, len(touching), name)
+        first, last = offset // SECTOR - sectors + 1, (offset + length - 1) // SECTOR
+        found = _between(bat, ordered, first, last, name) if length else None
+        if found is not None:
+            return found
     return None
 
 
-def _overlap(blocks: array[int], sectors: int) -> bool:
-    """Whether any two of these are less than `sectors` apart."""
-    lowest, highest = min(blocks), max(blocks)
-    slots = (highest - lowest) // sectors + 1
-    if slots < len(blocks):
-        return True  # more blocks than places
-    if slots <= 4 * len(blocks) + _SPARE_SLOTS:
-        # A place for each block by its position: sorting without comparing. Two in one place
-        # overlap; of the others only neighbours can.
-        placed = array(blocks.typecode, bytes(blocks.itemsize)) * slots
-        for entry in blocks:
-            placed[(entry - lowest) // sectors] = entry + 1
-        ordered: Sequence[int] = array(blocks.typecode, filter(None, placed))
-        if len(ordered) < len(blocks):
-            return True
-    elif len(blocks) <= _SORTED_AT_ONCE:
-        ordered = sorted(blocks)
-    else:
-        # Few blocks in much room: halve the room until one of the ways above fits.
-        middle = (lowest + highest) // 2
-        below = array(blocks.typecode, filter(middle.__ge__, blocks))
-        above = array(blocks.typecode, filter(middle.__lt__, blocks))
-        return (
-            min(above) - max(below) < sectors
-            or _overlap(below, sectors)
-            or _overlap(above, sectors)
-        )
-    return min(map(operator.sub, islice(ordered, 1, None), ordered), default=sectors) < sectors
-
-
-def _first_overlap(bat: array[int], sectors: int) -> Misplaced:
-    ordered = sorted((entry, block) for block, entry in enumerate(bat) if entry != UNALLOCATED)
-    pairs = [
-        (max(one, two), min(one, two), entry)
-        for (start, one), (entry, two) in pairwise(ordered)
-        if entry - start < sectors
-    ]
-    block, other, _ = min(pairs)
-    return Misplaced(block, bat[block] * SECTOR, len(pairs), "another block", other)
+def _overlapping(bat: array[int], ordered: array[int], sectors: int) -> Misplaced | None:
+    if min(map(operator.sub, islice(ordered, 1, None), ordered)) >= sectors:
+        return None
+    steps = map(operator.sub, islice(ordered, 1, None), ordered)
+    close = array(ordered.typecode, compress(count(), map(sectors.__gt__, steps)))
+    below, above = ordered[close[0]], ordered[close[0] + 1]
+    other = bat.index(below)
+    block = bat.index(above, other + 1) if above == below else bat.index(above)
+    return Misplaced(block, above * SECTOR, len(close), "", other)
