@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from vhdtools.image.source import Source
+from vhdtools.image.source import Readable
 from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, Footer, parse_footer
 
 __all__ = [
@@ -53,7 +53,7 @@ class FoundFooter:
         return self.cookie_ok and self.footer.checksum_ok
 
 
-def find_end_footer(source: Source) -> FoundFooter | None:
+def find_end_footer(source: Readable) -> FoundFooter | None:
     """The footer at the end of the file, or, with bytes behind it, near the end.
 
     At the end, a right cookie is enough, or else a checksum that is right for these bytes or for
@@ -76,13 +76,13 @@ def find_end_footer(source: Source) -> FoundFooter | None:
     return None
 
 
-def footers_at_the_ends(source: Source) -> list[FoundFooter]:
+def footers_at_the_ends(source: Readable) -> list[FoundFooter]:
     """The valid footers at the very end and at byte 0; nothing else of the file is read."""
     found = (_at_the_end(source), find_copy(source))
     return [item for item in found if item is not None and item.valid]
 
 
-def find_copy(source: Source) -> FoundFooter | None:
+def find_copy(source: Readable) -> FoundFooter | None:
     """The footer at byte 0, by the rules for the end of the file."""
     if source.size < FOOTER_SIZE:
         return None
@@ -97,7 +97,7 @@ def choose_footer(end: FoundFooter | None, copy: FoundFooter | None) -> FoundFoo
     )
 
 
-def _at_the_end(source: Source) -> FoundFooter | None:
+def _at_the_end(source: Readable) -> FoundFooter | None:
     for size in (FOOTER_SIZE, _SHORT_FOOTER_SIZE):
         if source.size >= size:
             offset = source.size - size

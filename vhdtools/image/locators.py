@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from vhdtools.image.source import Source
+from vhdtools.image.source import Readable
 from vhdtools.layout import DynamicHeader, ParentLocator
 
 __all__ = ["MAX_LOCATOR_DATA", "FoundLocator", "ParentName", "decode_parent_name", "find_locators"]
@@ -59,7 +59,7 @@ def _ascii_in(data: bytes, encoding: str) -> int:
     return sum(character < "\x80" for character in data.decode(encoding, errors="replace"))
 
 
-def find_locators(source: Source, header: DynamicHeader) -> tuple[FoundLocator, ...]:
+def find_locators(source: Readable, header: DynamicHeader) -> tuple[FoundLocator, ...]:
     """The header's parent locators that are in use (a non-zero code), with their data."""
     return tuple(
         _read_locator(source, index, locator)
@@ -68,7 +68,7 @@ def find_locators(source: Source, header: DynamicHeader) -> tuple[FoundLocator, 
     )
 
 
-def _read_locator(source: Source, index: int, locator: ParentLocator) -> FoundLocator:
+def _read_locator(source: Readable, index: int, locator: ParentLocator) -> FoundLocator:
     length = locator.data_length
     if length > MAX_LOCATOR_DATA or locator.data_offset + length > source.size:
         return FoundLocator(index, locator, None, None)

@@ -9,11 +9,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from vhdtools.errors import SourceChangedError, SourceReadError
 from vhdtools.ranges import PAGE, align_down, align_up
 
-__all__ = ["Fingerprint", "Source", "data_runs", "open_source"]
+__all__ = ["Fingerprint", "Readable", "Source", "data_runs", "open_source"]
 
 _MAX_OFFSET = (1 << 63) - 1
 _HAS_PREADV = hasattr(os, "preadv")
@@ -38,6 +39,24 @@ class Fingerprint:
     def identity(self) -> tuple[int, int]:
         """Device and inode: equal for all names of one file."""
         return self.device, self.inode
+
+
+class Readable(Protocol):
+    """A row of bytes with a name, read at any offset: a file, or a disk that is somewhere else."""
+
+    @property
+    def path(self) -> Path:
+        """Its name."""
+        ...
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """`length` bytes from byte `offset`, all of them or an exception."""
+        ...
 
 
 class Source:

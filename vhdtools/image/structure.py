@@ -18,7 +18,7 @@ from vhdtools.image.locators import (
     decode_parent_name,
     find_locators,
 )
-from vhdtools.image.source import Source, open_source
+from vhdtools.image.source import Readable, open_source
 from vhdtools.layout import (
     BAT_ENTRY_SIZE,
     DYNAMIC_HEADER_SIZE,
@@ -110,13 +110,13 @@ class Structure:
         return -(-self.footer.current_size // self.header.block_size)
 
 
-def read_structure(file: str | os.PathLike[str] | Source) -> Structure:
-    """Find and decode everything in a file, or in an open one, which stays open.
+def read_structure(file: str | os.PathLike[str] | Readable) -> Structure:
+    """Find and decode everything in a file, or in what is open already, and stays so.
 
     Raises SourceReadError where the operating system cannot open or read it; never for what its
     bytes say.
     """
-    if isinstance(file, Source):
+    if not isinstance(file, (str, os.PathLike)):
         return _read(file)
     source = open_source(file)
     try:
@@ -125,7 +125,7 @@ def read_structure(file: str | os.PathLike[str] | Source) -> Structure:
         source.close()
 
 
-def _read(source: Source) -> Structure:
+def _read(source: Readable) -> Structure:
     end = find_end_footer(source)
     copy = find_copy(source) if end is None or end.offset else None
     used = choose_footer(end, copy)
@@ -154,13 +154,13 @@ def _read(source: Source) -> Structure:
     )
 
 
-def _read_header(source: Source, offset: int) -> DynamicHeader | None:
+def _read_header(source: Readable, offset: int) -> DynamicHeader | None:
     if offset + DYNAMIC_HEADER_SIZE > source.size:
         return None
     return parse_dynamic_header(source.read(offset, DYNAMIC_HEADER_SIZE))
 
 
-def _read_bat(source: Source, header: DynamicHeader, footer: Footer) -> tuple[array[int], bytes]:
+def _read_bat(source: Readable, header: DynamicHeader, footer: Footer) -> tuple[array[int], bytes]:
     # By either of the sizes that may be the guest's; each bound keeps hostile numbers away.
     size = max(footer.current_size, footer.geometry.size)
     needed = -(-size // header.block_size) if header.block_size else 0
@@ -172,7 +172,7 @@ def _read_bat(source: Source, header: DynamicHeader, footer: Footer) -> tuple[ar
     return bat, source.read(end, padding) if padding > 0 else b""
 
 
-def _read_batmap(source: Source, header: DynamicHeader) -> FoundBatmap | None:
+def _read_batmap(source: Readable, header: DynamicHeader) -> FoundBatmap | None:
     offset = align_up(header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE, _SECTOR)
     if offset + BATMAP_HEADER_SIZE > source.size:
         return None
