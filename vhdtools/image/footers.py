@@ -27,6 +27,8 @@ SEARCHED_BACK = 64 * 1024
 """How far before the end of the file a footer is searched, where foreign bytes follow it."""
 
 _SHORT_FOOTER_SIZE = 511
+# These left the checksum as it was when they set the hidden byte (blktap, vhd_validate_footer).
+_OLD_TAPDISKS = (0x0000_0001, 0x0001_0001)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,12 @@ class FoundFooter:
     @property
     def valid(self) -> bool:
         """Whether cookie and checksum are right."""
-        return self.cookie_ok and self.footer.checksum_ok
+        return self.cookie_ok and self.checksum_ok
+
+    @property
+    def checksum_ok(self) -> bool:
+        """Whether the checksum is right, as the specification or its creator computes it."""
+        return self.footer.checksum_ok or _without_hidden_byte(self.footer).checksum_ok
 
 
 def find_end_footer(source: Readable) -> FoundFooter | None:
@@ -95,6 +102,11 @@ def choose_footer(end: FoundFooter | None, copy: FoundFooter | None) -> FoundFoo
     return next(
         (found for found in candidates if found.valid), candidates[0] if candidates else None
     )
+
+
+def _without_hidden_byte(footer: Footer) -> Footer:
+    old = footer.creator_application == b"tap\0" and footer.creator_version in _OLD_TAPDISKS
+    return replace(footer, reserved=b"\0" + footer.reserved[1:]) if old else footer
 
 
 def _at_the_end(source: Readable) -> FoundFooter | None:

@@ -18,6 +18,7 @@ from vhdtools.layout import (
     BAT_ENTRY_SIZE,
     DYNAMIC_HEADER_COOKIE,
     DYNAMIC_HEADER_SIZE,
+    FOOTER_COOKIE,
     FOOTER_SIZE,
     DiskType,
     DynamicHeader,
@@ -142,18 +143,20 @@ def _no_footer(structure: Structure) -> Flaw:
 def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Flaw]:
     used = structure.used
     where = 0 if used is None else used.offset
-    if footer.cookie == POISON_COOKIE:
-        yield Flaw(
-            "disk-disabled",
-            "the footer's cookie is v_poison: blktap disabled this disk after a failure",
-            where,
-            "Ask the Xen host's administrator what failed before using the disk.",
-        )
-    elif used is not None and not used.cookie_ok:
+    for found in (structure.end_footer, structure.footer_copy):
+        if found is not None and found.footer.cookie == POISON_COOKIE:
+            yield Flaw(
+                "disk-disabled",
+                "a footer's cookie is v_poison: blktap disabled this disk, and did not enable it "
+                "again",
+                found.offset,
+                "Ask the Xen host's administrator what failed before using the disk.",
+            )
+    if footer.cookie not in (FOOTER_COOKIE, POISON_COOKIE):
         yield Flaw(
             "footer-cookie", f"the footer's cookie is {footer.cookie!r}, not b'conectix'", where
         )
-    if not footer.checksum_ok:
+    if used is not None and not used.checksum_ok:
         yield Flaw(
             "footer-checksum",
             f"the footer's checksum is {footer.checksum:#010x}, "
