@@ -1,4 +1,7 @@
-"""What is public is named in `__all__`, and documented."""
+"""What the library makes public is named in `__all__`, and documented.
+
+The command line is left out: its users are at a terminal, and import nothing.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,11 @@ EVERY_MODULE = [
     *(
         module.name
         for module in pkgutil.walk_packages(vhdtools.__path__, "vhdtools.")
-        if not module.name.endswith("__main__")
+        if not module.name.startswith(("vhdtools.cli", "vhdtools.__main__"))
     ),
 ]
 
-FACES = [
-    "vhdtools",
-    "vhdtools.errors",
-    "vhdtools.ranges",
-    *(
-        module.name
-        for module in pkgutil.iter_modules(vhdtools.__path__, "vhdtools.")
-        if module.ispkg
-    ),
-]
+FACES = [name for name in EVERY_MODULE if name.count(".") < 2 and name != "vhdtools.checksums"]
 """The modules that a user of the library imports from."""
 
 

@@ -107,8 +107,8 @@ def test_command_line_takes_only_credentials_from_azure() -> None:
 @pytest.mark.parametrize("module", ["vhdtools", "vhdtools.cli"])
 def test_importing_loads_no_azure(module: str) -> None:
     """The SDK takes longer to load than inspection of a disk."""
-    script = f"import sys, {module}; print([name for name in sys.modules if 'azure' in name])"
+    script = f"import sys, {module}; print('azure' in sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, check=True
     )
-    assert done.stdout.strip() == "[]"
+    assert done.stdout.strip() == "False"
