@@ -6,7 +6,6 @@ command, 130 interrupted by the user.
 
 from __future__ import annotations
 
-import logging
 import os
 import re
 import sys
@@ -25,8 +24,6 @@ __all__ = ["main"]
 FAILED, USAGE, RESUMABLE, INTERRUPTED = 1, 2, 3, 130
 
 DEBUG_VARIABLE = "VHDTOOL_DEBUG"
-
-_log = logging.getLogger("vhdtools")
 
 # Each command is loaded when it is called: inspecting a disk must not wait for what uploading
 # needs.
@@ -110,9 +107,21 @@ def main(ctx: click.Context, verbose: int) -> None:
     if os.environ.get("NO_COLOR"):
         ctx.color = False
     if verbose:
-        logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-        level = logging.INFO if verbose == 1 else logging.DEBUG
-        _log.setLevel(level)
+        _log_to_stderr(debug=verbose > 1)
+
+
+def _log_to_stderr(*, debug: bool) -> None:
+    import logging
+
+    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("vhdtools").setLevel(logging.DEBUG if debug else logging.INFO)
+
+
+def _debugging() -> bool:
+    # Whoever has not loaded logging did not ask for it.
+    logging = sys.modules.get("logging")
+    logged = logging is not None and logging.getLogger("vhdtools").level == logging.DEBUG
+    return logged or bool(os.environ.get(DEBUG_VARIABLE))
 
 
 def _exit_code(error: VhdToolsError) -> int:
@@ -134,7 +143,7 @@ def _tell_of_a_bug(error: Exception) -> None:
         f"this is a bug in vhdtool {__version__}: {message}. Please report it, with the output "
         f"of the same command under {DEBUG_VARIABLE}=1."
     )
-    if os.environ.get(DEBUG_VARIABLE) or _log.level == logging.DEBUG:
+    if _debugging():
         import traceback
 
         click.echo(_SIGNATURE.sub(r"\1…", "".join(traceback.format_exception(error))), err=True)

@@ -50,7 +50,7 @@ def heading(text: str) -> str:
 
 
 def paragraph(text: str, indent: int, width: int) -> str:
-    """`text` in lines of at most `width`, all of them `indent` columns in; long words stay whole."""
+    """`text` in lines of at most `width`, `indent` columns in; words are never broken."""
     return textwrap.fill(
         text,
         max(width, indent + 20),

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from vhdtools.layout.bat import BAT_ENTRY_SIZE, UNALLOCATED, build_bat, parse_bat
 from vhdtools.layout.bitmap import bitmap_size
+from vhdtools.layout.declared import FieldPlace
 from vhdtools.layout.dynamic_header import (
     DYNAMIC_HEADER_COOKIE,
+    DYNAMIC_HEADER_FIELDS,
     DYNAMIC_HEADER_SIZE,
     DynamicHeader,
     ParentLocator,
@@ -15,6 +17,7 @@ from vhdtools.layout.dynamic_header import (
 from vhdtools.layout.footer import (
     EPOCH,
     FOOTER_COOKIE,
+    FOOTER_FIELDS,
     FOOTER_SIZE,
     NO_DATA_OFFSET,
     VERSION_1_0,
@@ -28,15 +31,18 @@ from vhdtools.layout.geometry import Geometry, geometry_for
 __all__ = [
     "BAT_ENTRY_SIZE",
     "DYNAMIC_HEADER_COOKIE",
+    "DYNAMIC_HEADER_FIELDS",
     "DYNAMIC_HEADER_SIZE",
     "EPOCH",
     "FOOTER_COOKIE",
+    "FOOTER_FIELDS",
     "FOOTER_SIZE",
     "NO_DATA_OFFSET",
     "UNALLOCATED",
     "VERSION_1_0",
     "DiskType",
     "DynamicHeader",
+    "FieldPlace",
     "Footer",
     "Geometry",
     "ParentLocator",

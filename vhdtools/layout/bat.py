@@ -26,13 +26,13 @@ _UINT32 = next(code for code in "IL" if array(code).itemsize == BAT_ENTRY_SIZE)
 class _BigEndianTable(Adapter):  # type: ignore[misc]  # construct has no types
     """Big-endian 32-bit numbers as one array.array, turned round in place."""
 
-    def _decode(self, obj: bytes, context: Any, path: str) -> array[int]:  # noqa: ARG002
+    def _decode(self, obj: bytes, context: Any, path: str) -> array[int]:
         table = array(_UINT32, obj)
         if sys.byteorder == "little":
             table.byteswap()
         return table
 
-    def _encode(self, obj: array[int], context: Any, path: str) -> bytes:  # noqa: ARG002
+    def _encode(self, obj: array[int], context: Any, path: str) -> bytes:
         table = array(_UINT32, obj)
         if sys.byteorder == "little":
             table.byteswap()

@@ -10,10 +10,11 @@ from dataclasses import dataclass, fields
 from construct import Bytes, Int8ub, Int32ub, Int64ub, Struct
 
 from vhdtools.checksums import vhd_checksum
-from vhdtools.layout.declared import decode, encode
+from vhdtools.layout.declared import decode, encode, field_places
 
 __all__ = [
     "BATMAP_COOKIE",
+    "BATMAP_HEADER_FIELDS",
     "BATMAP_HEADER_SIZE",
     "BatmapHeader",
     "build_batmap_header",
@@ -33,6 +34,9 @@ _BATMAP_HEADER = Struct(
     "key_hash" / Bytes(65),
     "reserved" / Bytes(418),
 )
+
+BATMAP_HEADER_FIELDS = field_places(_BATMAP_HEADER)
+"""Where each field is in a batmap header."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,12 @@ A construct Container never leaves this room; its errors become ValueError here.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import construct
 
-__all__ = ["decode", "encode"]
+__all__ = ["FieldPlace", "decode", "encode", "field_places"]
 
 
 def decode(layout: Any, data: bytes | bytearray | memoryview, what: str) -> dict[str, Any]:
@@ -31,3 +32,36 @@ def encode(layout: Any, fields: dict[str, Any], what: str) -> bytes:
         return bytes(layout.build(fields))
     except construct.ConstructError as exc:
         raise ValueError(f"{what}: {exc}") from exc
+
+
+@dataclass(frozen=True, slots=True)
+class FieldPlace:
+    """Where a field is: its name, and its offset and size in bytes from the start of the layout.
+
+    A field of a row of structures is named "parent_locators[0].data_offset".
+    """
+
+    name: str
+    offset: int
+    size: int
+
+
+def field_places(layout: Any) -> tuple[FieldPlace, ...]:
+    """The places of all fields of a layout, in order and without gaps."""
+    places: list[FieldPlace] = []
+    offset = 0
+    for item in layout.subcons:
+        inner = item.subcon
+        if isinstance(inner, construct.Array):
+            for index in range(inner.count):
+                places += [
+                    FieldPlace(
+                        f"{item.name}[{index}].{place.name}", offset + place.offset, place.size
+                    )
+                    for place in field_places(inner.subcon)
+                ]
+                offset += inner.subcon.sizeof()
+        else:
+            places.append(FieldPlace(item.name, offset, item.sizeof()))
+            offset += item.sizeof()
+    return tuple(places)

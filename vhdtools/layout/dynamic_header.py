@@ -11,10 +11,11 @@ from typing import Any
 from construct import Array, Bytes, Int32ub, Int64ub, Struct
 
 from vhdtools.checksums import vhd_checksum
-from vhdtools.layout.declared import decode, encode
+from vhdtools.layout.declared import decode, encode, field_places
 
 __all__ = [
     "DYNAMIC_HEADER_COOKIE",
+    "DYNAMIC_HEADER_FIELDS",
     "DYNAMIC_HEADER_SIZE",
     "DynamicHeader",
     "ParentLocator",
@@ -51,6 +52,9 @@ _DYNAMIC_HEADER = Struct(
     "parent_locators" / Array(_LOCATORS, _LOCATOR),
     "reserved_tail" / Bytes(256),
 )
+
+DYNAMIC_HEADER_FIELDS = field_places(_DYNAMIC_HEADER)
+"""Where each field is in a dynamic disk header."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,13 @@ from enum import IntEnum
 from construct import Bytes, Int8ub, Int16ub, Int32ub, Int64ub, Struct
 
 from vhdtools.checksums import vhd_checksum
-from vhdtools.layout.declared import decode, encode
+from vhdtools.layout.declared import decode, encode, field_places
 from vhdtools.layout.geometry import Geometry
 
 __all__ = [
     "EPOCH",
     "FOOTER_COOKIE",
+    "FOOTER_FIELDS",
     "FOOTER_SIZE",
     "NO_DATA_OFFSET",
     "VERSION_1_0",
@@ -67,6 +68,9 @@ _FOOTER = Struct(
     "saved_state" / Int8ub,
     "reserved" / Bytes(_RESERVED_SIZE),
 )
+
+FOOTER_FIELDS = field_places(_FOOTER)
+"""Where each field is in a footer."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from vhdtools.inspection.describe import printable, quantity, size_text
 from vhdtools.inspection.finding import Finding, Kind
 from vhdtools.inspection.kinds import footer as footer_kinds
 from vhdtools.inspection.kinds import parents as kinds
-from vhdtools.layout import EPOCH, DiskType
+from vhdtools.layout import DYNAMIC_HEADER_FIELDS, EPOCH, DiskType
 
 __all__ = ["check_chain", "parent_not_found"]
 
 _PLACES_TOLD = 8
-_PARENT_ID, _PARENT_TIMESTAMP = 40, 56
+_AT = {place.name: place.offset for place in DYNAMIC_HEADER_FIELDS}
 _CLOCKS_DIFFER = timedelta(hours=24)
 _SECONDS_DIFFER = 2  # FAT keeps times in steps of two seconds
 
@@ -52,12 +52,12 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
         return
     if any(footer.unique_id) and footer.unique_id == header.parent_unique_id:
         yield kinds.UNIQUE_ID_PARENTS.found(
-            "the disk's unique id is its parent's, too", at + _PARENT_ID
+            "the disk's unique id is its parent's, too", at + _AT["parent_unique_id"]
         )
     made = EPOCH + timedelta(seconds=header.parent_timestamp)
     if made > now + _CLOCKS_DIFFER:
         yield kinds.PARENT_TIME_STAMP_FUTURE.found(
-            f"the parent's time stamp is {made:%Y-%m-%d %H:%M:%S} UTC", at + _PARENT_TIMESTAMP
+            f"the parent's time stamp is {made:%Y-%m-%d %H:%M:%S} UTC", at + _AT["parent_timestamp"]
         )
 
 
@@ -98,7 +98,7 @@ def _compare(child: Link, parent: Link) -> Iterator[Finding]:
         yield kinds.PARENT_TIME_STAMP.found(
             f"the parent was last written on {written:%Y-%m-%d %H:%M:%S} UTC, "
             f"the disk remembers {then:%Y-%m-%d %H:%M:%S} UTC",
-            at + _PARENT_TIMESTAMP,
+            at + _AT["parent_timestamp"],
         )
 
 
@@ -127,7 +127,7 @@ def parent_not_found(links: Sequence[Link], search: ParentSearch) -> Finding:
     )
     identity = "" if kind is kinds.PARENT_RAW else f", with the unique id {wanted},"
     # Offsets are in the inspected file, not in a parent.
-    place = at + _PARENT_ID if at is not None and len(links) == 1 else None
+    place = at + _AT["parent_unique_id"] if at is not None and len(links) == 1 else None
     return kind.found(f"{whose}{called}{identity} {problem}{looked}", place, remedy)
 
 

@@ -24,6 +24,7 @@ from vhdtools.inspection.kinds import footer as kinds
 from vhdtools.layout import (
     DYNAMIC_HEADER_COOKIE,
     FOOTER_COOKIE,
+    FOOTER_FIELDS,
     NO_DATA_OFFSET,
     DiskType,
     Footer,
@@ -38,25 +39,12 @@ _KNOWN_FEATURES = 0b11
 _CLOCKS_DIFFER = timedelta(hours=24)  # some programs write local time
 _NEWEST_TAP = 0x0001_0003
 
-# Offsets of fields from the start of the footer.
-_FEATURES, _VERSION, _DATA_OFFSET, _TIMESTAMP, _CREATOR, _CREATOR_VERSION = 8, 12, 16, 24, 28, 32
-_ORIGINAL_SIZE, _CURRENT_SIZE, _GEOMETRY, _CHECKSUM = 40, 48, 56, 64
-_UNIQUE_ID, _SAVED_STATE, _HIDDEN, _RESERVED = 68, 84, 85, 86
+_AT = {place.name: place.offset for place in FOOTER_FIELDS}
 
 
 def check_footers(structure: Structure, repair: str) -> Iterator[Finding]:
     """Which footers there are and whether they agree; `repair` is the command that mends them."""
     end, copy, used = structure.end_footer, structure.footer_copy, structure.used
-    for found in (end, copy):
-        if found is None or found is used:
-            continue  # for the one that counts, the flaws say so
-        if found.footer.cookie == POISON_COOKIE:
-            where = "at the end" if found is end else "at the start"
-            yield kinds.DISK_DISABLED.found(
-                f"the footer {where} begins with 'v_poison': Xen disabled this disk",
-                found.offset,
-                "Ask the Xen host's administrator what failed before the disk is used.",
-            )
     if used is None:
         return
     if used.valid and used is copy:
@@ -144,48 +132,52 @@ def check_fields(found: FoundFooter, structure: Structure, now: datetime) -> Ite
     footer, at = found.footer, found.offset
     if footer.version >> 16 == 1 and footer.version & 0xFFFF:
         yield kinds.FOOTER_VERSION_MINOR.found(
-            f"the footer is of version {version_text(footer.version)}, not 1.0", at + _VERSION
+            f"the footer is of version {version_text(footer.version)}, not 1.0", at + _AT["version"]
         )
     yield from _check_data_offset(footer, at, structure)
     if not footer.features & 0b10:
-        yield kinds.FEATURE_RESERVED.found("feature bit 1 is clear", at + _FEATURES)
+        yield kinds.FEATURE_RESERVED.found("feature bit 1 is clear", at + _AT["features"])
     if footer.features & ~_KNOWN_FEATURES:
         yield kinds.FEATURES_UNKNOWN.found(
-            f"the features are 0x{footer.features:08X}; bits 0 and 1 are known", at + _FEATURES
+            f"the features are 0x{footer.features:08X}; bits 0 and 1 are known",
+            at + _AT["features"],
         )
     if footer.features & 0b01:
-        yield kinds.TEMPORARY.found("the disk is marked as temporary", at + _FEATURES)
+        yield kinds.TEMPORARY.found("the disk is marked as temporary", at + _AT["features"])
     if footer.saved_state:
         yield kinds.SAVED_STATE.found(
             "the footer says that the virtual machine was in a saved state"
             + ("" if footer.saved_state == 1 else f" (by the odd value {footer.saved_state})"),
-            at + _SAVED_STATE,
+            at + _AT["saved_state"],
         )
     if not any(footer.unique_id):
-        yield kinds.UNIQUE_ID_NULL.found("the unique id is all zeros", at + _UNIQUE_ID)
+        yield kinds.UNIQUE_ID_NULL.found("the unique id is all zeros", at + _AT["unique_id"])
     yield from _check_time(footer, at, now)
     if any(footer.reserved[1:]):
         count = sum(byte != 0 for byte in footer.reserved[1:])
         yield kinds.FOOTER_RESERVED.found(
             f"{quantity(count, 'reserved byte')} of the footer "
             f"{'is' if count == 1 else 'are'} not zero",
-            at + _RESERVED,
+            at + _AT["reserved"] + 1,
         )
     if footer.reserved[0]:
         yield kinds.HIDDEN.found(
-            f"byte 85 holds {footer.reserved[0]}; Xen's tapdisk hides a disk by it", at + _HIDDEN
+            f"byte 85 holds {footer.reserved[0]}; Xen's tapdisk hides a disk by it",
+            at + _AT["reserved"],
         )
         if not footer.checksum_ok and found.valid:
             yield kinds.CHECKSUM_WITHOUT_HIDDEN.found(
-                "the checksum is right only without the hidden byte", at + _CHECKSUM
+                "the checksum is right only without the hidden byte", at + _AT["checksum"]
             )
     if footer.creator_application not in CREATORS:
         name = printable(creator_name(footer.creator_application))
-        yield kinds.CREATOR_UNKNOWN.found(f"the creator is '{name}'", at + _CREATOR)
+        yield kinds.CREATOR_UNKNOWN.found(
+            f"the creator is '{name}'", at + _AT["creator_application"]
+        )
     if footer.creator_application == b"tap\0" and footer.creator_version > _NEWEST_TAP:
         yield kinds.CREATOR_VERSION.found(
             f"the disk was made by tapdisk {version_text(footer.creator_version)}",
-            at + _CREATOR_VERSION,
+            at + _AT["creator_version"],
         )
 
 
@@ -194,7 +186,7 @@ def _check_data_offset(footer: Footer, at: int, structure: Structure) -> Iterato
     if footer.disk_type != DiskType.FIXED or offset == NO_DATA_OFFSET:
         return
     yield kinds.FIXED_DATA_OFFSET.found(
-        f"the data offset is 0x{offset:X} instead of all ones", at + _DATA_OFFSET
+        f"the data offset is 0x{offset:X} instead of all ones", at + _AT["data_offset"]
     )
     begins = structure.head.startswith(FOOTER_COOKIE)
     if begins and structure.head[offset : offset + 8] == DYNAMIC_HEADER_COOKIE:
@@ -210,12 +202,12 @@ def _check_time(footer: Footer, at: int, now: datetime) -> Iterator[Finding]:
     made = time_of(footer)
     if made > now + _CLOCKS_DIFFER:
         yield kinds.TIME_STAMP_FUTURE.found(
-            f"the time stamp is {made:%Y-%m-%d %H:%M:%S} UTC", at + _TIMESTAMP
+            f"the time stamp is {made:%Y-%m-%d %H:%M:%S} UTC", at + _AT["timestamp"]
         )
     elif counts_from_1970(footer):
         yield kinds.TIME_STAMP_UNIX.found(
             f"the time stamp means {made:%Y-%m-%d %H:%M:%S} UTC, counted from 1970",
-            at + _TIMESTAMP,
+            at + _AT["timestamp"],
         )
 
 
@@ -235,19 +227,19 @@ def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
         yield kinds.SIZE_NOT_SECTORS.found(
             f"the virtual size is {guest:,} bytes, {quantity(guest % 512, 'byte')} more than "
             "whole sectors",
-            at + _CURRENT_SIZE,
+            at + _AT["current_size"],
         )
     elif guest % _MIB:
         yield kinds.SIZE_NOT_MIB.found(
             f"the virtual size is {size_text(guest)}; uploaded, it becomes "
             f"{size_text(align_up(guest, _MIB))}",
-            at + _CURRENT_SIZE,
+            at + _AT["current_size"],
         )
     if guest != current:
         yield kinds.SIZE_BY_GEOMETRY.found(
             f"the virtual size is {size_text(guest)}, by the geometry; the current size is "
             f"{size_text(current)}",
-            at + _CURRENT_SIZE,
+            at + _AT["current_size"],
             "The other one is chosen by --size-rule current.",
         )
     yield from _check_geometry(footer, at)
@@ -255,7 +247,7 @@ def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
         yield kinds.ORIGINAL_SIZE.found(
             f"the disk was made with {size_text(footer.original_size)}, it has "
             f"{size_text(current)}",
-            at + _ORIGINAL_SIZE,
+            at + _AT["original_size"],
         )
 
 
@@ -268,12 +260,12 @@ def _check_geometry(footer: Footer, at: int) -> Iterator[Finding]:
         yield kinds.GEOMETRY_ABOVE.found(
             f"the geometry of {shape} is {size_text(geometry.size - current)} above the current "
             "size",
-            at + _GEOMETRY,
+            at + _AT["cylinders"],
         )
     # Less than a cylinder below is what rounding leaves.
     elif current - geometry.size >= max(geometry.heads * geometry.sectors_per_track * 512, 1):
         yield kinds.GEOMETRY_BELOW.found(
             f"the geometry of {shape} is {size_text(current - geometry.size)} below the current "
             "size",
-            at + _GEOMETRY,
+            at + _AT["cylinders"],
         )

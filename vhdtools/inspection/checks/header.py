@@ -10,6 +10,7 @@ from vhdtools.inspection.finding import Finding
 from vhdtools.inspection.kinds import header as kinds
 from vhdtools.layout import (
     DYNAMIC_HEADER_COOKIE,
+    DYNAMIC_HEADER_FIELDS,
     NO_DATA_OFFSET,
     DiskType,
     DynamicHeader,
@@ -20,9 +21,7 @@ __all__ = ["check_header"]
 _USUAL_BLOCK_SIZES = (512 * 1024, 2 * 1024 * 1024)
 _SECTOR = 512
 
-# Offsets of fields from the start of the header.
-_DATA_OFFSET, _VERSION, _BLOCK_SIZE, _PARENT_ID = 8, 24, 32, 40
-_RESERVED, _PARENT_NAME, _RESERVED_TAIL = 60, 64, 768
+_AT = {place.name: place.offset for place in DYNAMIC_HEADER_FIELDS}
 
 
 def check_header(structure: Structure) -> Iterator[Finding]:
@@ -42,29 +41,29 @@ def check_header(structure: Structure) -> Iterator[Finding]:
     if header.version >> 16 == 1 and header.version & 0xFFFF:
         yield kinds.HEADER_VERSION_MINOR.found(
             f"the dynamic disk header is of version {version_text(header.version)}, not 1.0",
-            at + _VERSION,
+            at + _AT["version"],
         )
     if header.data_offset != NO_DATA_OFFSET:
         yield kinds.HEADER_DATA_OFFSET.found(
             f"the header's data offset is 0x{header.data_offset:X} instead of all ones",
-            at + _DATA_OFFSET,
+            at + _AT["data_offset"],
         )
-    for offset, raw in (
-        (_RESERVED, header.reserved.to_bytes(4, "big")),
-        (_RESERVED_TAIL, header.reserved_tail),
+    for field, raw in (
+        ("reserved", header.reserved.to_bytes(4, "big")),
+        ("reserved_tail", header.reserved_tail),
     ):
         count = sum(byte != 0 for byte in raw)
         if count:
             yield kinds.HEADER_RESERVED.found(
                 f"{quantity(count, 'reserved byte')} of the dynamic disk header "
                 f"{'is' if count == 1 else 'are'} not zero",
-                at + offset,
+                at + _AT[field],
             )
     size = header.block_size
     power_of_two = size >= _SECTOR and not size & (size - 1)
     if power_of_two and size not in _USUAL_BLOCK_SIZES:
         yield kinds.BLOCK_SIZE_UNUSUAL.found(
-            f"the block size is {size_text(size)}", at + _BLOCK_SIZE
+            f"the block size is {size_text(size)}", at + _AT["block_size"]
         )
     if structure.footer is not None and structure.footer.disk_type == DiskType.DYNAMIC:
         yield from _check_no_parent(header, at)
@@ -74,7 +73,7 @@ def _check_no_parent(header: DynamicHeader, at: int) -> Iterator[Finding]:
     if any(header.parent_unique_id):
         yield kinds.PARENT_ID_IN_DYNAMIC.found(
             f"the disk is dynamic, but names a parent: {header.parent_unique_id.hex()}",
-            at + _PARENT_ID,
+            at + _AT["parent_unique_id"],
         )
     locators = sum(any(locator.platform_code) for locator in header.parent_locators)
     fields = [
@@ -88,5 +87,5 @@ def _check_no_parent(header: DynamicHeader, at: int) -> Iterator[Finding]:
     ]
     if fields:
         yield kinds.PARENT_FIELDS_IN_DYNAMIC.found(
-            f"the disk is dynamic, and has {', '.join(fields)}", at + _PARENT_NAME
+            f"the disk is dynamic, and has {', '.join(fields)}", at + _AT["parent_name"]
         )

@@ -11,13 +11,13 @@ from vhdtools.image.structure import Structure
 from vhdtools.inspection.describe import printable, size_text
 from vhdtools.inspection.finding import Finding
 from vhdtools.inspection.kinds import parents as kinds
-from vhdtools.layout import DiskType
+from vhdtools.layout import DYNAMIC_HEADER_FIELDS, DiskType
 
 __all__ = ["check_locators", "file_name"]
 
 _KNOWN_CODES = (b"W2ku", b"W2ru", b"MacX", b"Mac ", b"Wi2r", b"Wi2k")
 _TEXT_CODES = (b"W2ku", b"W2ru", b"MacX")
-_PARENT_NAME, _LOCATORS, _LOCATOR_SIZE = 64, 576, 24
+_AT = {place.name: place.offset for place in DYNAMIC_HEADER_FIELDS}
 
 
 def check_locators(structure: Structure) -> Iterator[Finding]:
@@ -26,18 +26,18 @@ def check_locators(structure: Structure) -> Iterator[Finding]:
     if at is None or footer is None or footer.disk_type != DiskType.DIFFERENCING:
         return
     if structure.parent_name is not None:
-        yield from _check_name(structure.parent_name, at + _PARENT_NAME)
+        yield from _check_name(structure.parent_name, at + _AT["parent_name"])
     seen: set[bytes] = set()
     for found in structure.parent_locators:
         code = found.locator.platform_code
-        place = at + _LOCATORS + found.index * _LOCATOR_SIZE
+        place = at + _AT[f"parent_locators[{found.index}].platform_code"]
         yield from _check_locator(found, place, structure.data_end)
         if code in seen:
             yield kinds.LOCATOR_DUPLICATE.found(
                 f"parent locator {found.index + 1} is another one of the kind {_code(found)}", place
             )
         seen.add(code)
-    yield from _compare_names(structure, at + _PARENT_NAME)
+    yield from _compare_names(structure, at + _AT["parent_name"])
 
 
 def _check_name(name: ParentName, at: int) -> Iterator[Finding]:
