@@ -1,237 +1,181 @@
-"""A page blob in Azure Storage, or in its emulator.
-
-The only module that imports azure-storage-blob; `vhdtools.target.destination` imports it late.
-The SDK's ranges with inclusive ends stay in here.
-"""
+"""A page blob in Azure Storage, or in its emulator."""
 
 from __future__ import annotations
 
+import contextlib
+import re
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
-import requests
 from azure.core import MatchConditions
-from azure.core.exceptions import AzureError, HttpResponseError
-from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobClient, BlobLeaseClient, BlobType, ContentSettings
-from requests.adapters import HTTPAdapter
+from azure.storage.blob import BlobLeaseClient, ContentSettings
 
-from vhdtools.checksums import crc64_base64, crc64_from_base64
-from vhdtools.errors import ChecksumError, TargetBusyError, TargetRefusedError, UnavailableError
-from vhdtools.ranges import PAGE, PageRange, coalesce
-from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState
-from vhdtools.target.service_errors import ServiceAnswer, error_from_answer, without_secrets
+from vhdtools.errors import TargetBusyError, TargetMissingError
+from vhdtools.ranges import PageRange, coalesce
+from vhdtools.target.blob_session import BlobSession
+from vhdtools.target.page_requests import PageRangeLister, PageReader, get_state, put_page
+from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState, check_range
 
 __all__ = ["AzureBlobTarget"]
 
 _LEASE_SECONDS = 60
+_MAX_SIZE = 8 << 40
+_METADATA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
 class AzureBlobTarget:
-    """A page blob, as a `PageTarget`."""
+    """A page blob, as a `PageTarget`; it owns `session`.
 
-    def __init__(self, url: str, credential: Any = None, *, workers: int = 8) -> None:
-        session = requests.Session()
-        adapter = HTTPAdapter(pool_maxsize=workers, max_retries=0)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
-        self._client = BlobClient.from_blob_url(
-            url,
-            credential=credential,
-            transport=RequestsTransport(session=session),
-            retry_total=0,
-            connection_timeout=300,
-            read_timeout=90,
-        )
-        self._name = urlunsplit((*urlsplit(url)[:3], "", ""))
-        self._lease: BlobLeaseClient | None = None
+    Calls that change the blob carry the lease, once one is held.
+    """
+
+    def __init__(self, session: BlobSession) -> None:
+        self._session = session
+        self._list_ranges = PageRangeLister(session)
+        self._read = PageReader(session)
+        self._lease_id: str | None = None
         self._size: int | None = None
+        self._size_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     @property
     def name(self) -> str:
         """The blob's URL without its query."""
-        return self._name
+        return self._session.name
 
     @property
     def capabilities(self) -> TargetCapabilities:
-        """All of it."""
+        """All of them."""
         return TargetCapabilities(creates=True, metadata=True, lease=True, reads=True, clears=True)
 
     def state(self) -> TargetState | None:
-        """Get Blob Properties."""
-        try:
-            with self._errors():
-                found = self._client.get_blob_properties(lease=self._lease)
-        except Exception as error:
-            if getattr(error, "code", "") == "BlobNotFound":
-                return None
-            raise
-        if found.blob_type != BlobType.PAGEBLOB:
-            raise TargetRefusedError(self._name, "this is not a page blob")
-        self._size = found.size
-        md5 = found.content_settings.content_md5
-        return TargetState(
-            size=found.size,
-            metadata={key.lower(): value for key, value in (found.metadata or {}).items()},
-            leased=found.lease.state == "leased",
-            content_md5=None if md5 is None else bytes(md5),
-        )
+        """Get Blob Properties; metadata names come back in lower case."""
+        state = get_state(self._session)
+        self._size = None if state is None else state.size
+        return state
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """Put Blob."""
-        conditions: dict[str, Any] = {}
-        if not replace:
-            conditions = {"match_condition": MatchConditions.IfMissing}
-        with self._errors():
-            self._client.create_page_blob(
-                size, metadata=dict(metadata), lease=self._lease, **conditions
+        """Put Blob: at most 8 TiB of zeros. Replaces a page blob whole, its snapshots remain."""
+        check_range(0, size, _MAX_SIZE)
+        _check_metadata(metadata)
+        # Unless it is to be replaced, nothing may be there: the service itself makes sure.
+        condition: dict[str, Any] = (
+            {} if replace else {"match_condition": MatchConditions.IfMissing}
+        )
+        self._session.ask(
+            lambda client: client.create_page_blob(
+                size, metadata=dict(metadata), lease=self._lease_id, **condition
             )
+        )
         self._size = size
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
-        """Lease Blob."""
-        if previous is not None:
-            lease = BlobLeaseClient(self._client, previous)
-            try:
-                with self._errors():
-                    lease.change(lease_id)
-                    lease.renew()
-            except TargetBusyError:
-                pass
-            else:
-                self._lease = lease
-                return
-        lease = BlobLeaseClient(self._client, lease_id)
-        with self._errors():
-            lease.acquire(_LEASE_SECONDS)
-        self._lease = lease
+        """Lease Blob: change `previous` to `lease_id`, or, where that is gone, acquire anew.
+
+        Acquiring twice with the same id is harmless (REST: Lease Blob, "Remarks").
+        """
+        if previous is None or not self._change_lease(previous, lease_id):
+            self._session.ask(
+                lambda client: BlobLeaseClient(client, lease_id).acquire(_LEASE_SECONDS)
+            )
+        self._lease_id = lease_id
+
+    def _change_lease(self, previous: str, lease_id: str) -> bool:
+        try:
+            self._session.ask(lambda client: BlobLeaseClient(client, previous).change(lease_id))
+            # A change leaves the lease's end where it was.
+            self._session.ask(lambda client: BlobLeaseClient(client, lease_id).renew())
+        except TargetBusyError:
+            return False  # it ran out, or somebody else has the blob: acquiring tells which
+        return True
 
     def renew_lease(self) -> None:
         """Lease Blob, renew."""
-        if self._lease is None:
-            raise TargetBusyError(self._name, "no lease is held")
-        with self._errors():
-            self._lease.renew()
+        lease_id = self._lease_id
+        if lease_id is None:
+            raise ValueError("no lease was acquired")
+        self._session.ask(lambda client: BlobLeaseClient(client, lease_id).renew())
 
     def release_lease(self) -> None:
-        """Lease Blob, release."""
-        lease, self._lease = self._lease, None
-        if lease is not None:
-            with self._errors():
-                lease.release()
+        """Lease Blob, release. That it is gone already, or the blob is, comes to the same."""
+        lease_id = self._lease_id
+        if lease_id is None:
+            return
+        with contextlib.suppress(TargetBusyError, TargetMissingError):
+            self._session.ask(lambda client: BlobLeaseClient(client, lease_id).release())
+        self._lease_id = None
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
-        """Put Page with its CRC-64."""
-        length = len(data)
-        _check_alignment(offset, length)
-        if length > MAX_WRITE:
-            raise ValueError(f"{length} bytes are more than {MAX_WRITE}")
-        with self._errors(offset):
-            reply = self._client.upload_page(
-                data,  # type: ignore[arg-type]
-                offset=offset,
-                length=length,
-                lease=self._lease,
-                headers={"x-ms-content-crc64": crc64_base64(crc64)},
-            )
-        returned: Any = reply.get("content_crc64")
-        if returned is None:
-            return False
-        value = (
-            int.from_bytes(returned, "little")
-            if isinstance(returned, (bytes, bytearray))
-            else crc64_from_base64(returned)
-        )
-        if value != crc64:
-            raise ChecksumError(self._name, "the service stored other bytes than were sent")
-        return True
+        """Put Page with its CRC-64, which the answer repeats."""
+        check_range(offset, len(data), self._known_size(), MAX_WRITE)
+        return put_page(self._session, offset, data, crc64, self._lease_id)
 
     def clear(self, offset: int, length: int) -> None:
         """Clear Pages."""
-        _check_alignment(offset, length)
-        with self._errors(offset):
-            self._client.clear_page(offset=offset, length=length, lease=self._lease)
+        check_range(offset, length, self._known_size())
+        self._session.ask(
+            lambda client: client.clear_page(offset, length, lease=self._lease_id), offset
+        )
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
-        """Get Page Ranges, page after page."""
-        _check_alignment(offset, length)
-        return coalesce(self._listed(offset, length))
-
-    def _listed(self, offset: int, length: int) -> Iterator[PageRange]:
-        end = offset + length
-        with self._errors(offset):
-            for item in self._client.list_page_ranges(
-                offset=offset, length=length, lease=self._lease
-            ):
-                start, stop = max(item.start, offset), min(item.end + 1, end)
-                if start < stop and not item.cleared:
-                    yield PageRange(start, stop - start)
+        """Get Page Ranges, in as many requests as it takes, made as the ranges are asked for."""
+        check_range(offset, length, self._known_size())
+        return coalesce(self._list_ranges(offset, offset + length))
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Get Blob, one range."""
-        length = len(buffer)
-        _check_alignment(offset, length)
-        with self._errors(offset):
-            data = self._client.download_blob(
-                offset=offset, length=length, lease=self._lease, max_concurrency=1
-            ).readall()
-        if len(data) != length:
-            raise UnavailableError(self._name, "the service returned too few bytes", "", offset)
-        memoryview(buffer)[:] = data
+        check_range(offset, len(buffer), self._known_size())
+        self._read(offset, memoryview(buffer))
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Set Blob Metadata."""
-        with self._errors():
-            self._client.set_blob_metadata(dict(metadata), lease=self._lease)
+        """Set Blob Metadata. Names are lower-case identifiers, values printable ASCII."""
+        _check_metadata(metadata)
+        self._session.ask(
+            lambda client: client.set_blob_metadata(dict(metadata), lease=self._lease_id)
+        )
 
     def set_content_md5(self, digest: bytes) -> None:
-        """Set Blob Properties, the other headers kept."""
-        with self._errors():
-            settings = self._client.get_blob_properties(lease=self._lease).content_settings
-            self._client.set_http_headers(
-                ContentSettings(
-                    content_type=settings.content_type,
-                    content_encoding=settings.content_encoding,
-                    content_language=settings.content_language,
-                    content_disposition=settings.content_disposition,
-                    cache_control=settings.cache_control,
-                    content_md5=bytearray(digest),
-                ),
-                lease=self._lease,
-            )
+        """Set Blob Properties: Content-MD5, the other headers as they are."""
+        if len(digest) != 16:
+            raise ValueError(f"an MD5 has 16 bytes, not {len(digest)}")
+        old = self._session.ask(lambda client: client.get_blob_properties()).content_settings
+        new = ContentSettings(
+            content_type=old.content_type,
+            content_encoding=old.content_encoding,
+            content_language=old.content_language,
+            content_disposition=old.content_disposition,
+            cache_control=old.cache_control,
+            content_md5=bytearray(digest),
+        )
+        self._session.ask(lambda client: client.set_http_headers(new, lease=self._lease_id))
 
     def finish(self) -> None:
-        """Nothing: every page was lasting when its write returned."""
+        """Nothing is left to do: every page was lasting when its write returned."""
 
     def refresh_access(self) -> bool:
-        """False: nobody to ask."""
-        return False
+        """Ask for fresh credentials, once for all threads that were refused with the same ones."""
+        return self._session.refresh()
 
     def close(self) -> None:
         """Close the connections."""
-        self._client.close()
+        self._session.close()
 
-    @contextmanager
-    def _errors(self, offset: int | None = None) -> Iterator[None]:
-        try:
-            yield
-        except HttpResponseError as error:
-            if error.response is None:
-                raise UnavailableError(self._name, without_secrets(str(error))) from None
-            code = getattr(error, "error_code", "") or ""
-            answer = ServiceAnswer(
-                error.response.status_code, str(getattr(code, "value", code)), str(error.reason)
-            )
-            if answer.status == 404 and not answer.code:  # HEAD has no body
-                code = error.response.headers.get("x-ms-error-code", "BlobNotFound")
-                answer = ServiceAnswer(404, code)
-            raise error_from_answer(self._name, answer, offset) from None
-        except (AzureError, requests.RequestException, OSError) as error:
-            raise UnavailableError(self._name, without_secrets(str(error)), "", offset) from None
+    def _known_size(self) -> int:
+        with self._size_lock:
+            if self._size is None:
+                self.state()
+            if self._size is None:
+                raise TargetMissingError(self.name, "there is no such blob", "Create it first.")
+            return self._size
 
 
-def _check_alignment(offset: int, length: int) -> None:
-    if offset < 0 or length <= 0 or offset % PAGE or length % PAGE:
-        raise ValueError(f"({offset}, {length}) is not a range of whole {PAGE}-byte pages")
+def _check_metadata(metadata: Mapping[str, str]) -> None:
+    """Raise ValueError for what a header cannot carry, or would come back altered."""
+    for name, value in metadata.items():
+        if not _METADATA_NAME.fullmatch(name):
+            raise ValueError(f"metadata name {name!r} is not a lower-case identifier")
+        if not (value.isascii() and value.isprintable() and value == value.strip()):
+            raise ValueError(f"the value of metadata {name!r} is not plain printable ASCII")

@@ -2,50 +2,166 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from vhdtools.errors import UsageError
+from vhdtools.target.blob_address import BlobAddress, parse_blob_path, parse_blob_url
+from vhdtools.target.connection_string import StorageAccount, parse_connection_string
+from vhdtools.target.http_connection import Timeouts
+from vhdtools.target.local import LocalFileTarget
 from vhdtools.target.page_target import PageTarget
 
-__all__ = ["open_target"]
+if TYPE_CHECKING:
+    from vhdtools.target.access import Access, Credential
+
+__all__ = ["is_file_destination", "is_url_destination", "open_target"]
+
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_PATH_LIKE = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*\\")
+_FORMS = (
+    "Give a blob's URL, CONTAINER/BLOB in a storage account, or file:PATH.vhd for a local file."
+)
 
 
 def open_target(
     destination: str,
     *,
-    credential: Any = None,
+    credential: Credential = None,
     connection_string: str | None = None,
     account_url: str | None = None,
     workers: int = 8,
     managed_disk: bool = False,
-    refresh: Callable[[], Any] | None = None,
+    refresh: Callable[[], Credential] | None = None,
+    timeouts: Timeouts | None = None,
 ) -> PageTarget:
-    """The target that `destination` names."""
-    if destination.startswith("file:"):
-        from vhdtools.target.local import LocalFileTarget
+    """The target that `destination` names; nothing is sent or created yet.
 
-        return LocalFileTarget(Path(destination.removeprefix("file:")))
+    `destination` is a blob's URL with or without a SAS, CONTAINER/BLOB in the account of
+    `connection_string` or at `account_url`, or `file:` and a path that ends in .vhd.
+    `credential` is a SAS or an account key (text), or azure.core's AzureSasCredential,
+    AzureNamedKeyCredential or TokenCredential. `refresh` is called for a fresh one when the
+    service refuses the old; it may return None. `workers` is the number of connections that are
+    kept, `managed_disk` says that the URL is a managed disk's upload SAS (so are all of hosts
+    md-…), and for one secured by Microsoft Entra ID `credential` is the TokenCredential.
+
+    Raises UsageError for a destination, or credentials, that cannot be meant.
+    """
+    if is_file_destination(destination):
+        return LocalFileTarget(_file_path(destination))
+    account = None if connection_string is None else parse_connection_string(connection_string)
+    address, sas = _blob(destination, account, account_url)
+    if managed_disk or address.is_managed_disk:
+        managed_disk = True
+        if sas is None and not (isinstance(credential, str) and "sig=" in credential):
+            raise UsageError(
+                address.url,
+                "a managed disk is uploaded with a SAS, and there is none in the URL",
+                "Get one: az disk grant-access --access-level Write --duration-in-seconds 86400 "
+                "--resource-group GROUP --name DISK.",
+            )
+    elif sas is None and credential is None and account is not None:
+        credential = _account_credential(account)
+
+    # The SDK is loaded here, where it is certain to be needed.
+    from vhdtools.target.access import make_access
     from vhdtools.target.azure import AzureBlobTarget
+    from vhdtools.target.blob_session import BlobSession
+    from vhdtools.target.managed_disk import ManagedDiskTarget
 
-    if destination.startswith(("http://", "https://")):
-        return AzureBlobTarget(destination, credential, workers=workers)
-    container, _, blob = destination.partition("/")
-    if not container or not blob:
-        raise UsageError(
-            destination, "not a destination", "Give CONTAINER/BLOB, a blob URL, or file:PATH.vhd."
-        )
-    if connection_string is not None:
-        from azure.storage.blob import BlobClient
+    access = make_access(address, credential, sas)
+    _check_way(address, access)
 
-        with BlobClient.from_connection_string(connection_string, container, blob) as client:
-            return AzureBlobTarget(client.url, client.credential, workers=workers)
-    if account_url is None:
-        raise UsageError(destination, "no storage account is known", "Give a blob URL.")
-    return AzureBlobTarget(
-        f"{account_url.rstrip('/')}/{container}/{quote(blob, safe='~/')}",
-        credential,
-        workers=workers,
+    def refreshed() -> Access | None:
+        fresh = None if refresh is None else refresh()
+        if fresh is None:
+            return None
+        keeps_sas = not isinstance(fresh, str) and hasattr(fresh, "get_token")
+        return make_access(address, fresh, access.sas if keeps_sas else None)
+
+    session = BlobSession(
+        address, access, workers=workers, timeouts=timeouts or Timeouts(), refresh=refreshed
     )
+    return ManagedDiskTarget(session) if managed_disk else AzureBlobTarget(session)
+
+
+def is_file_destination(destination: str) -> bool:
+    """Whether a destination is a local file's."""
+    return destination.startswith("file:")
+
+
+def is_url_destination(destination: str) -> bool:
+    """Whether a destination is a URL, and so names its account itself."""
+    return _URL.match(destination.strip()) is not None
+
+
+def _file_path(destination: str) -> Path:
+    path = destination.removeprefix("file:")
+    if path.startswith("//"):
+        url = urlsplit(destination)
+        if url.netloc not in ("", "localhost"):
+            raise UsageError(
+                destination,
+                f"a file: destination is on this machine, not on {url.netloc}",
+                "Write file:PATH.vhd.",
+            )
+        path = url2pathname(url.path)
+    if not path.lower().endswith(".vhd"):
+        raise UsageError(
+            destination,
+            "a local destination is a file whose name ends in .vhd",
+            "Write file:PATH.vhd; devices are not written to.",
+        )
+    return Path(path)
+
+
+def _blob(
+    destination: str, account: StorageAccount | None, account_url: str | None
+) -> tuple[BlobAddress, str | None]:
+    if is_url_destination(destination):
+        if not destination.strip().lower().startswith(("http://", "https://")):
+            scheme = destination.partition("://")[0]
+            raise UsageError(f"{scheme}://…", "the URL is not an http or https one", _FORMS)
+        address, sas = parse_blob_url(destination)
+        if sas is None and account is not None and account.account_url != address.account_url:
+            raise UsageError(
+                address.url,
+                f"the connection string is for another account ({account.account_url})",
+                "Give CONTAINER/BLOB alone, or the connection string of this account.",
+            )
+        return address, sas
+    if "/" not in destination or _PATH_LIKE.match(destination):
+        raise UsageError(destination, "this is not a destination", _FORMS)
+    if account is not None:
+        account_url = account.account_url
+    if account_url is None:
+        raise UsageError(
+            destination,
+            "CONTAINER/BLOB needs a storage account, and none is named",
+            "Set AZURE_STORAGE_ACCOUNT, give a connection string, or give the blob's whole URL.",
+        )
+    return parse_blob_path(destination, account_url), None
+
+
+def _account_credential(account: StorageAccount) -> Credential:
+    if account.key is None:
+        return account.sas
+    from azure.core.credentials import AzureNamedKeyCredential
+
+    return AzureNamedKeyCredential(account.name, account.key)
+
+
+def _check_way(address: BlobAddress, access: Access) -> None:
+    """Refuse to send what is secret where others can read it."""
+    if access.token is not None and not address.account_url.startswith("https:"):
+        raise UsageError(address.url, "tokens are sent by https only", "Use the https URL.")
+    if (access.sas or access.key) and not address.is_private_way:
+        raise UsageError(
+            address.url,
+            "over http, everybody on the way could read the credentials and the disk",
+            "Use the https URL.",
+        )

@@ -1,28 +1,50 @@
-"""A fixed VHD in a local file, sparse where the file system can do it."""
+"""A fixed VHD in a local file, sparse where the file system can do it.
+
+Pages go to PATH.partial. It becomes PATH only when all is written, checked and on the disk, so
+that under its own name there is never half an image. Whoever writes holds a lock on the partial
+file; the system drops it with the process, so what a dead one left is simply written over.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import NoReturn
 
-from vhdtools.errors import TargetExistsError, TargetRefusedError
-from vhdtools.ranges import PAGE, PageRange, align_down, align_up, coalesce
-from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState
+from vhdtools.checksums import crc64 as crc64_of
+from vhdtools.errors import (
+    ChecksumError,
+    TargetBusyError,
+    TargetError,
+    TargetExistsError,
+    TargetMissingError,
+    TargetRefusedError,
+)
+from vhdtools.ranges import PageRange
+from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState, check_range
+from vhdtools.target.sparse_file import SparseFile
 
 __all__ = ["LocalFileTarget"]
 
+_FULL = {errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)}
+
 
 class LocalFileTarget:
-    """A sparse file that gets its name when all is written, as a `PageTarget`."""
+    """A file that gets its name when all is written, as a `PageTarget`.
+
+    Before `create` it is the file under that name, which can be read but not written.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._partial = path.with_name(path.name + ".partial")
-        self._file: int | None = None
-        self._size = 0
+        self._file: SparseFile | None = None
+        self._created = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
 
     @property
     def name(self) -> str:
@@ -31,131 +53,135 @@ class LocalFileTarget:
 
     @property
     def path(self) -> Path:
-        """Where the disk will be."""
+        """The file under its own name."""
         return self._path
 
     @property
     def capabilities(self) -> TargetCapabilities:
-        """A file has no metadata and no lease."""
+        """A file has no place for metadata, and a lock of its own instead of leases."""
         return TargetCapabilities(
             creates=True, metadata=False, lease=False, reads=True, clears=True
         )
 
     def state(self) -> TargetState | None:
-        """The file under its own name, if there is one."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return TargetState(size=found.st_size, metadata={})
+        """The file being written, or else the file under its own name."""
+        if self._file is not None:
+            return TargetState(size=self._file.size, metadata={})
+        with self._errors():
+            if not self._path.exists():
+                return None
+            if not self._path.is_file():
+                raise TargetRefusedError(
+                    self.name, "this is not a file", "Name a file that ends in .vhd."
+                )
+            return TargetState(size=self._path.stat().st_size, metadata={})
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """Make the partial file."""
-        if not replace and self._path.exists():
-            raise TargetExistsError(
-                self.name, "the file exists already", "Pass --overwrite to replace it."
-            )
+        """Start the partial file, all zeros. `metadata` must be empty: there is no place for it.
+
+        Raises TargetBusyError where another process writes it at this moment.
+        """
+        check_range(0, size, size)
+        if metadata:
+            _cannot("carry metadata")
+        if self.state() is not None and not replace and not self._created:
+            raise TargetExistsError(self.name, "the file exists", "Use --overwrite to replace it.")
+        self._close_file()
         with self._errors():
-            self._file = os.open(self._partial, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o666)
-            os.ftruncate(self._file, size)
-        self._size = size
+            self._file = SparseFile.create(self._partial, size)
+        self._created = True
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
-        """Files have no lease."""
-        raise ValueError("a local file has no lease")
+        """ValueError."""
+        _cannot("be leased")
 
     def renew_lease(self) -> None:
-        """Files have no lease."""
-        raise ValueError("a local file has no lease")
+        """ValueError."""
+        _cannot("be leased")
 
     def release_lease(self) -> None:
         """Nothing is held."""
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
-        """Write at the offset."""
-        _check_range(offset, len(data), self._size)
-        if len(data) > MAX_WRITE:
-            raise ValueError(f"{len(data)} bytes are more than {MAX_WRITE}")
+        """Write at the offset; what was to be written is checked against `crc64` first."""
+        file = self._written()
+        check_range(offset, len(data), file.size, MAX_WRITE)
+        if crc64_of(data) != crc64:
+            raise ChecksumError(self.name, "the data's CRC-64 is not the one given", "", offset)
         with self._errors(offset):
-            done = 0
-            while done < len(data):
-                done += os.pwrite(self._opened(), data[done:], offset + done)
-        return False
+            file.write(offset, data)
+        return True
 
     def clear(self, offset: int, length: int) -> None:
-        """Write zeros."""
-        _check_range(offset, length, self._size)
+        """Punch a hole, or write zeros where the file system has no holes."""
+        file = self._written()
+        check_range(offset, length, file.size)
         with self._errors(offset):
-            zeros = memoryview(bytes(MAX_WRITE))
-            for start in range(offset, offset + length, MAX_WRITE):
-                os.pwrite(self._opened(), zeros[: min(MAX_WRITE, offset + length - start)], start)
+            file.clear(offset, length)
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
-        """What is not a hole."""
-        _check_range(offset, length, self._size)
-        return coalesce(self._data(offset, offset + length))
+        """What is not a hole, in whole pages; all of it where the platform cannot tell.
 
-    def _data(self, offset: int, end: int) -> Iterator[PageRange]:
+        File systems keep holes in blocks of their own size, so a range may have been written in
+        parts only.
+        """
         file = self._opened()
+        check_range(offset, length, file.size)
+        return self._listed(file, offset, offset + length)
+
+    def _listed(self, file: SparseFile, offset: int, end: int) -> Iterator[PageRange]:
         with self._errors(offset):
-            while offset < end:
-                try:
-                    start = os.lseek(file, offset, os.SEEK_DATA)
-                except OSError as error:
-                    if error.errno == errno.ENXIO:
-                        return
-                    raise
-                stop = os.lseek(file, start, os.SEEK_HOLE)
-                first = max(align_down(start, PAGE), offset)
-                last = min(align_up(stop, PAGE), end)
-                if first < last:
-                    yield PageRange(first, last - first)
-                offset = max(last, stop)
+            yield from file.data_ranges(offset, end)
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Read at the offset."""
-        _check_range(offset, len(buffer), self._size)
+        file = self._opened()
+        check_range(offset, len(buffer), file.size)
         with self._errors(offset):
-            view = memoryview(buffer)
-            done = 0
-            while done < len(view):
-                got = os.preadv(self._opened(), [view[done:]], offset + done)
-                if got == 0:
-                    raise TargetRefusedError(self.name, "the file is too short", "", offset + done)
-                done += got
+            complete = file.read_into(offset, memoryview(buffer))
+        if not complete:
+            raise TargetRefusedError(
+                self.name, "the file ends too early: something else cut it", "Start again.", offset
+            )
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
-        """Files have no metadata."""
-        raise ValueError("a local file has no metadata")
+        """ValueError."""
+        _cannot("carry metadata")
 
     def set_content_md5(self, digest: bytes) -> None:
-        """Files have no place for it."""
+        """Nothing: there is no place for it."""
 
     def finish(self) -> None:
-        """Give the file its name."""
+        """Have the system write all to the disk, then give the file its name."""
+        file = self._written()
         with self._errors():
-            file = self._opened()
-            os.fsync(file)
-            os.close(file)
-            self._file = None
-            self._partial.replace(self._path)
+            file.finish(self._path)
+        self._file = None
+        self._created = False
 
     def refresh_access(self) -> bool:
-        """No credentials, nothing to refresh."""
+        """False: there are no credentials."""
         return False
 
     def close(self) -> None:
-        """Close, and remove what did not get its name."""
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-            with contextlib.suppress(FileNotFoundError):
-                self._partial.unlink()
+        """Close the file, and remove it if it did not get its name: nothing resumes it."""
+        self._close_file()
 
-    def _opened(self) -> int:
+    def _close_file(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            with self._errors():
+                file.close(remove=self._created)
+
+    def _written(self) -> SparseFile:
+        if self._file is None or not self._created:
+            raise ValueError(f"{self.name} was not created by this target")
+        return self._file
+
+    def _opened(self) -> SparseFile:
         if self._file is None:
-            self._file = os.open(self._path, os.O_RDWR)
-            self._size = os.fstat(self._file).st_size
+            with self._errors():
+                self._file = SparseFile.open(self._path)
         return self._file
 
     @contextlib.contextmanager
@@ -163,11 +189,24 @@ class LocalFileTarget:
         try:
             yield
         except OSError as error:
-            raise TargetRefusedError(self.name, error.strerror or str(error), "", offset) from error
+            raise _error(self.name, error, offset) from error
 
 
-def _check_range(offset: int, length: int, size: int) -> None:
-    if offset < 0 or length <= 0 or offset % PAGE or length % PAGE:
-        raise ValueError(f"({offset}, {length}) is not a range of whole {PAGE}-byte pages")
-    if offset + length > size:
-        raise ValueError(f"({offset}, {length}) is past the end, {size}")
+def _error(name: str, error: OSError, offset: int | None) -> TargetError:
+    reason = error.strerror or str(error)
+    if isinstance(error, BlockingIOError):
+        return TargetBusyError(
+            name, "another process is writing this file", "Wait for it, or name another file."
+        )
+    if isinstance(error, FileNotFoundError):
+        return TargetMissingError(name, reason, "Create the folder, or name another.", offset)
+    remedy = "Name another file."
+    if error.errno in _FULL:
+        remedy = "Make room, or name a file on a disk with more; a sparse file takes what is data."
+    elif isinstance(error, PermissionError):
+        remedy = "Change the permissions, or name a file where you may write."
+    return TargetRefusedError(name, reason, remedy, offset)
+
+
+def _cannot(what: str) -> NoReturn:
+    raise ValueError(f"a local file cannot {what}")

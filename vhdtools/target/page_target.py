@@ -6,12 +6,25 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from vhdtools.ranges import PageRange
+from vhdtools.ranges import PAGE, PageRange
 
-__all__ = ["MAX_WRITE", "PageTarget", "TargetCapabilities", "TargetState"]
+__all__ = ["MAX_WRITE", "PageTarget", "TargetCapabilities", "TargetState", "check_range"]
 
 MAX_WRITE = 4 * 1024 * 1024
 """The most bytes one Put Page takes: above it the service answers 413 (REST: Put Page)."""
+
+
+def check_range(offset: int, length: int, size: int, most: int | None = None) -> None:
+    """Raise ValueError unless these are whole pages, at least one, within `size` bytes.
+
+    `most` bounds the length, where there is a bound.
+    """
+    if offset < 0 or length <= 0 or offset % PAGE or length % PAGE:
+        raise ValueError(f"({offset}, {length}) is not a range of whole {PAGE}-byte pages")
+    if offset + length > size:
+        raise ValueError(f"({offset}, {length}) is past the end, which is at {size}")
+    if most is not None and length > most:
+        raise ValueError(f"{length} bytes are more than the {most} of one request")
 
 
 @dataclass(frozen=True, slots=True)

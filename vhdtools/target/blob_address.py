@@ -1,0 +1,147 @@
+"""Where a blob is: account, container and name, and the URLs that say so."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
+
+from vhdtools.errors import UsageError
+from vhdtools.target.network import is_address, is_loopback
+
+__all__ = ["EMULATOR_ACCOUNT", "BlobAddress", "parse_blob_path", "parse_blob_url"]
+
+EMULATOR_ACCOUNT = "devstoreaccount1"
+"""The emulators' account; its key is public."""
+
+_CONTAINER = re.compile(r"[a-z0-9](?:[a-z0-9]|-(?=[a-z0-9])){2,62}|\$root|\$web")
+_MAX_BLOB_NAME = 1024
+_NOT_A_BLOB = {"snapshot": "a snapshot", "versionid": "an old version", "comp": "an operation"}
+
+
+@dataclass(frozen=True, slots=True)
+class BlobAddress:
+    """A blob: `account_url` without a slash at its end, container and blob name unescaped."""
+
+    account_url: str
+    container: str
+    blob: str
+
+    @property
+    def url(self) -> str:
+        """The blob's URL, without credentials."""
+        return f"{self.account_url}/{self.container}/{quote(self.blob, safe='~/')}"
+
+    @property
+    def host(self) -> str:
+        """The host, without port or brackets."""
+        return urlsplit(self.account_url).hostname or ""
+
+    @property
+    def account(self) -> str:
+        """The account's name as the URL tells it: the path's first part, or the host's."""
+        return urlsplit(self.account_url).path.strip("/") or self.host.partition(".")[0]
+
+    @property
+    def is_managed_disk(self) -> bool:
+        """Whether the host is one of those that managed disks are uploaded to."""
+        return self.host.startswith("md-")
+
+    @property
+    def is_private_way(self) -> bool:
+        """Whether credentials can be sent: by TLS, within this machine, or if they are public."""
+        return (
+            self.account_url.startswith("https:")
+            or is_loopback(self.host)
+            or self.account == EMULATOR_ACCOUNT
+        )
+
+
+def parse_blob_url(text: str) -> tuple[BlobAddress, str | None]:
+    """A blob's URL, taken apart, and the SAS in its query (None if there is none).
+
+    The account is the first part of the path where the host is an address or a name without dots,
+    as emulators have it; else it is the host. Raises UsageError, which does not name the query.
+    """
+    shown = text.partition("?")[0]
+    try:
+        url = urlsplit(text.strip())
+        _ = url.port
+    except ValueError as error:
+        raise UsageError(shown, f"this is not a URL: {error}") from None
+    if not url.hostname:
+        raise UsageError(shown, "the URL names no host")
+    if url.username is not None:
+        host = url.netloc.rpartition("@")[2]
+        raise UsageError(f"{url.scheme}://{host}", "a blob's URL has no user name or password")
+    if url.fragment:
+        raise UsageError(shown, "the URL has a # in it", "Write %23 for a # in a blob's name.")
+    parts = url.path.lstrip("/").split("/", 1)
+    prefix = ""
+    if _account_is_in_path(url, parts[0]):
+        prefix = f"/{parts[0]}"
+        parts = parts[1].split("/", 1) if len(parts) == 2 else [""]
+    if len(parts) == 1 and "." in parts[0]:
+        parts = ["$root", parts[0]]  # no container has a dot: Azure means the root container
+    if len(parts) < 2 or not parts[1]:
+        raise UsageError(
+            shown,
+            "the URL names no blob",
+            f"It should end like {url.scheme}://{url.netloc}{prefix}/CONTAINER/NAME.vhd.",
+        )
+    account_url = f"{url.scheme}://{url.netloc}{prefix}"
+    return _address(shown, account_url, unquote(parts[0]), unquote(parts[1])), _sas(shown, url)
+
+
+def parse_blob_path(text: str, account_url: str) -> BlobAddress:
+    """The blob that CONTAINER/BLOB means in an account. Raises UsageError."""
+    container, _, blob = text.partition("/")
+    if not blob:
+        raise UsageError(text, "a destination in an account is CONTAINER/BLOB")
+    return _address(text, account_url.rstrip("/"), container, blob)
+
+
+def _account_is_in_path(url: SplitResult, first: str) -> bool:
+    host = url.hostname or ""
+    return "." not in host or is_address(host) or first == EMULATOR_ACCOUNT
+
+
+def _address(shown: str, account_url: str, container: str, blob: str) -> BlobAddress:
+    if not _CONTAINER.fullmatch(container):
+        raise UsageError(
+            shown,
+            f"{container!r} is not a container's name",
+            "It has 3 to 63 lower-case letters, digits and single hyphens.",
+        )
+    problem = ""
+    if len(blob) > _MAX_BLOB_NAME:
+        problem = f"the blob's name has {len(blob)} characters, and at most {_MAX_BLOB_NAME} fit"
+    elif blob.endswith("/"):
+        problem = "the blob's name ends with a slash, as if it were a folder"
+    elif any(part in (".", "..") for part in blob.split("/")):
+        problem = "the blob's name contains . or .. as if it were a path"
+    elif not blob.isprintable():
+        problem = "the blob's name contains characters that cannot be printed"
+    if problem:
+        raise UsageError(shown.encode("unicode_escape").decode("ascii"), problem)
+    return BlobAddress(account_url, container, blob)
+
+
+def _sas(shown: str, url: SplitResult) -> str | None:
+    if not url.query:
+        return None
+    names = {name.lower() for name, _ in parse_qsl(url.query, keep_blank_values=True)}
+    for name, meaning in _NOT_A_BLOB.items():
+        if name in names:
+            raise UsageError(
+                shown,
+                f"the URL has {name}= in it, which means {meaning}",
+                "Give the URL of the blob itself.",
+            )
+    if "sig" not in names:
+        raise UsageError(
+            shown,
+            "the URL's query has no signature (sig=), so it is not a SAS, or a part of one",
+            "Put the URL between quotation marks: without them a shell cuts it at the first &.",
+        )
+    return url.query

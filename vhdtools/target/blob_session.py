@@ -1,0 +1,218 @@
+"""One blob, and the way to it: azure-storage-blob's client on a pipeline and transport of ours.
+
+The SDK's own pipeline has sixteen policies: retries, redirects, hooks, four kinds of logging.
+Ours has three: a request is stamped, authorised by the SDK's own policy, and its answer decoded.
+The two requests that carry data go down the same pipeline without the SDK's generated models,
+which cost more processor time than the rest of a small request together.
+
+The SDK's private names used are two: BlobClient's `_credential_policy`, which signs, and its
+argument `_pipeline`, by which its own containers hand theirs to their blobs.
+"""
+
+from __future__ import annotations
+
+import http.client
+import threading
+import uuid
+from collections.abc import Callable, Mapping
+from email.utils import formatdate
+from typing import Any, TypeVar, cast
+
+from azure.core.credentials import AzureSasCredential
+from azure.core.exceptions import (
+    AzureError,
+    ClientAuthenticationError,
+    DeserializationError,
+    HttpResponseError,
+)
+from azure.core.pipeline import Pipeline, PipelineRequest
+from azure.core.pipeline.policies import (
+    BearerTokenCredentialPolicy,
+    ContentDecodePolicy,
+    SansIOHTTPPolicy,
+)
+from azure.core.rest import HttpRequest, HttpResponse
+from azure.storage.blob import BlobClient
+
+import vhdtools
+from vhdtools.errors import AccessError, TargetError, UnavailableError
+from vhdtools.target.access import Access
+from vhdtools.target.blob_address import BlobAddress
+from vhdtools.target.failures import error_from_failure
+from vhdtools.target.http_connection import Timeouts
+from vhdtools.target.received_response import ReceivedResponse
+from vhdtools.target.service_errors import error_from_answer, read_answer, without_secrets
+from vhdtools.target.transport import ConnectionTransport
+
+__all__ = ["BlobSession"]
+
+T = TypeVar("T")
+
+_DISK_SCOPE = "https://disk.azure.com//.default"
+"""With two slashes, one of which the SDK's own `audience` argument would lose."""
+
+
+class BlobSession:
+    """Requests to one blob, each sent once. Safe to use from several threads.
+
+    `refresh`, if given, is asked for fresh credentials when the old ones are refused.
+    """
+
+    def __init__(
+        self,
+        address: BlobAddress,
+        access: Access,
+        *,
+        workers: int,
+        timeouts: Timeouts,
+        refresh: Callable[[], Access | None] | None = None,
+    ) -> None:
+        self.address = address
+        self._transport = ConnectionTransport(workers, timeouts)
+        self._refresh = refresh
+        self._access = access
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._seen = threading.local()
+        self._answered = False
+        self._client, self._pipeline = _connect(address, access, self._transport)
+
+    @property
+    def name(self) -> str:
+        """The blob's URL without credentials."""
+        return self.address.url
+
+    def ask(self, call: Callable[[BlobClient], T], offset: int | None = None) -> T:
+        """The result of `call`, which makes one request through the client. Raises TargetError."""
+        return self._guard(lambda: call(self._client), offset)
+
+    def send(
+        self,
+        method: str,
+        query: str,
+        headers: Mapping[str, str],
+        expected: int,
+        *,
+        offset: int,
+        body: memoryview | None = None,
+        into: memoryview | None = None,
+    ) -> Mapping[str, str]:
+        """Send one request as it is, and give the answer's headers. Raises TargetError.
+
+        `expected` is the status of success, `into` receives the body then.
+        """
+
+        def run() -> HttpResponse:
+            client = self._client
+            request = HttpRequest(
+                method,
+                client.url + query,
+                headers={"x-ms-version": client.api_version, **headers},
+                content=cast("bytes | None", body),  # it takes any buffer, and does not say so
+            )
+            return self._pipeline.run(request, stream=True, into=into).http_response
+
+        response = self._guard(run, offset)
+        if response.status_code != expected:
+            raise self._error(response, offset)
+        return response.headers
+
+    def refresh(self) -> bool:
+        """Get fresh credentials; whether there are others now than this thread used last.
+
+        Of several threads that were refused at once, the first asks, the others find it done.
+        """
+        with self._lock:
+            if getattr(self._seen, "generation", 0) == self._generation:
+                fresh = None if self._refresh is None else self._refresh()
+                if fresh is None or fresh == self._access:
+                    return False
+                self._access = fresh
+                self._client, self._pipeline = _connect(self.address, fresh, self._transport)
+                self._generation += 1
+            self._seen.generation = self._generation
+            return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def _guard(self, call: Callable[[], T], offset: int | None) -> T:
+        """The result of `call`; what it raises of the SDK's or the system's, as a TargetError.
+
+        Raised outside the handlers: an SDK error, which knows the signed URL, must not hang on to
+        ours as its context.
+        """
+        self._seen.generation = self._generation
+        cause: Exception | None = None
+        try:
+            result = call()
+        except (HttpResponseError, ClientAuthenticationError) as error:
+            problem = self._sdk_error(error, offset)
+        except DeserializationError:
+            problem = self._garbled(offset)
+        except AzureError as error:
+            problem = UnavailableError(
+                self.name, f"no credentials could be had: {_text(error)}", "", offset
+            )
+        except (OSError, http.client.HTTPException) as error:
+            problem = error_from_failure(self.address, error, offset, answered=self._answered)
+            cause = error
+        else:
+            self._answered = True
+            return result
+        raise problem from cause
+
+    def _sdk_error(self, error: AzureError, offset: int | None) -> TargetError:
+        response = getattr(error, "response", None)
+        if not isinstance(response, ReceivedResponse):
+            # From the source of tokens, which talks to a host of its own.
+            return AccessError(
+                self.name,
+                f"no token could be had: {_text(error)}",
+                "Sign in, for instance with `az login`, or give a SAS.",
+                offset,
+            )
+        if response.status_code < 300:
+            return self._garbled(offset)
+        return self._error(response, offset)
+
+    def _garbled(self, offset: int | None) -> TargetError:
+        return UnavailableError(self.name, "the service's answer cannot be read", "", offset)
+
+    def _error(self, response: HttpResponse, offset: int | None) -> TargetError:
+        self._answered = True
+        answer = read_answer(response.status_code, response.headers, response.content)
+        return error_from_answer(self.address, answer, offset)
+
+
+class _Stamp(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
+    """What every request says of itself: when, which one, from whom."""
+
+    def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
+        headers = request.http_request.headers
+        headers["x-ms-date"] = formatdate(usegmt=True)
+        headers["x-ms-client-request-id"] = str(uuid.uuid4())
+        headers["User-Agent"] = f"vhdtools/{vhdtools.__version__}"
+
+
+def _connect(
+    address: BlobAddress, access: Access, transport: ConnectionTransport
+) -> tuple[BlobClient, Pipeline[HttpRequest, HttpResponse]]:
+    credential: Any = access.key or access.token
+    policies: list[Any] = [_Stamp(), ContentDecodePolicy("utf-8")]
+    if access.sas is not None:
+        credential = AzureSasCredential(access.sas)
+        if access.token is not None:
+            policies.append(BearerTokenCredentialPolicy(access.token, _DISK_SCOPE))
+    place = (address.account_url, address.container, address.blob)
+    signer = BlobClient(*place, credential=credential, transport=transport)
+    if signer._credential_policy is not None:
+        policies.append(signer._credential_policy)
+    pipeline = Pipeline(transport, policies)
+    return BlobClient(*place, credential=credential, _pipeline=pipeline), pipeline
+
+
+def _text(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    return without_secrets(text)[:500].rstrip(".")

@@ -1,0 +1,117 @@
+"""A managed disk, through its upload SAS.
+
+Behind the SAS is a page blob that allows very little. Only Get Blob Properties, Get Page Ranges
+and Put Page are ever sent: Put Blob on some of these hosts succeeds, and wipes the disk.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from typing import NoReturn
+
+from vhdtools.errors import TargetMissingError
+from vhdtools.ranges import PageRange, coalesce
+from vhdtools.target.blob_session import BlobSession
+from vhdtools.target.page_requests import PageRangeLister, get_state, put_page
+from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState, check_range
+
+__all__ = ["ManagedDiskTarget"]
+
+
+class ManagedDiskTarget:
+    """A managed disk in the state "ready to upload", as a `PageTarget`; it owns `session`."""
+
+    def __init__(self, session: BlobSession) -> None:
+        self._session = session
+        self._list_ranges = PageRangeLister(session)
+        self._size: int | None = None
+        self._size_lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name}>"
+
+    @property
+    def name(self) -> str:
+        """The disk's URL without its query."""
+        return self._session.name
+
+    @property
+    def capabilities(self) -> TargetCapabilities:
+        """None of them: it exists with its size, and takes pages."""
+        return TargetCapabilities(
+            creates=False, metadata=False, lease=False, reads=False, clears=False
+        )
+
+    def state(self) -> TargetState | None:
+        """Get Blob Properties."""
+        state = get_state(self._session)
+        self._size = None if state is None else state.size
+        return state
+
+    def write(self, offset: int, data: memoryview, crc64: int) -> bool:
+        """Put Page with its CRC-64, which the answer repeats."""
+        check_range(offset, len(data), self._known_size(), MAX_WRITE)
+        return put_page(self._session, offset, data, crc64, None)
+
+    def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
+        """Get Page Ranges, in as many requests as it takes, made as the ranges are asked for."""
+        check_range(offset, length, self._known_size())
+        return coalesce(self._list_ranges(offset, offset + length))
+
+    def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
+        """ValueError: the disk is made elsewhere (`az disk create --upload-type Upload`)."""
+        _cannot("be created")
+
+    def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
+        """ValueError."""
+        _cannot("be leased")
+
+    def renew_lease(self) -> None:
+        """ValueError."""
+        _cannot("be leased")
+
+    def release_lease(self) -> None:
+        """Nothing is held."""
+
+    def clear(self, offset: int, length: int) -> None:
+        """ValueError."""
+        _cannot("have pages cleared")
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """ValueError."""
+        _cannot("be read")
+
+    def set_metadata(self, metadata: Mapping[str, str]) -> None:
+        """ValueError."""
+        _cannot("carry metadata")
+
+    def set_content_md5(self, digest: bytes) -> None:
+        """Nothing: there is no place for it."""
+
+    def finish(self) -> None:
+        """Nothing: the disk is done when its upload SAS is revoked (`az disk revoke-access`)."""
+
+    def refresh_access(self) -> bool:
+        """Ask for fresh credentials, once for all threads that were refused with the same ones."""
+        return self._session.refresh()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def _known_size(self) -> int:
+        with self._size_lock:
+            if self._size is None:
+                self.state()
+            if self._size is None:
+                raise TargetMissingError(
+                    self.name,
+                    "there is no disk at this URL",
+                    "Its upload SAS may have been revoked: az disk grant-access.",
+                )
+            return self._size
+
+
+def _cannot(what: str) -> NoReturn:
+    raise ValueError(f"a managed disk cannot {what} through its upload SAS")

@@ -1,0 +1,164 @@
+"""The requests that every kind of page blob takes, a managed disk's upload SAS included.
+
+Get Blob Properties, Put Page, Get Page Ranges and Get Blob (REST reference, "Blob service
+operations"). The service's ranges have inclusive ends; they stay in here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from azure.storage.blob import BlobType
+
+from vhdtools.checksums import crc64 as crc64_of
+from vhdtools.checksums import crc64_base64, crc64_from_base64
+from vhdtools.errors import ChecksumError, TargetMissingError, TargetRefusedError, UnavailableError
+from vhdtools.ranges import PAGE, PageRange, align_down
+from vhdtools.target.blob_session import BlobSession
+from vhdtools.target.page_target import MAX_WRITE, TargetState
+
+__all__ = ["PageRangeLister", "PageReader", "get_state", "put_page"]
+
+_CRC64 = "x-ms-content-crc64"
+_MIN_SEGMENT = 4 * 1024 * 1024
+
+
+def get_state(session: BlobSession) -> TargetState | None:
+    """Get Blob Properties; None where there is no such blob. Metadata names in lower case.
+
+    Raises TargetRefusedError for a blob of another kind.
+    """
+    try:
+        found = session.ask(lambda client: client.get_blob_properties())
+    except TargetMissingError as error:
+        if error.code == "ContainerNotFound":
+            raise
+        return None
+    if found.blob_type != BlobType.PAGEBLOB:
+        kind = getattr(found.blob_type, "value", None) or "unknown"
+        address = session.address
+        raise TargetRefusedError(
+            session.name,
+            f"there is a blob already, and it is not a page blob (its type: {kind})",
+            f"Delete it first, or choose another name: az storage blob delete --account-name "
+            f"{address.account} --container-name {address.container} --name '{address.blob}'.",
+        )
+    md5 = found.content_settings.content_md5
+    return TargetState(
+        size=found.size,
+        metadata={name.lower(): value for name, value in (found.metadata or {}).items()},
+        leased=found.lease.state in ("leased", "breaking"),
+        content_md5=None if md5 is None else bytes(md5),
+    )
+
+
+def put_page(
+    session: BlobSession, offset: int, data: memoryview, crc64: int, lease_id: str | None
+) -> bool:
+    """Put Page with the data's CRC-64; whether the service confirmed it. Raises ChecksumError."""
+    length = len(data)
+    headers = {
+        "Content-Length": str(length),
+        "Content-Type": "application/octet-stream",
+        "x-ms-page-write": "update",
+        "x-ms-range": f"bytes={offset}-{offset + length - 1}",
+        _CRC64: crc64_base64(crc64),
+    }
+    if lease_id is not None:
+        headers["x-ms-lease-id"] = lease_id
+    reply = session.send("PUT", "?comp=page", headers, 201, offset=offset, body=data)
+    return _confirmed(session, reply.get(_CRC64), crc64, offset)
+
+
+class PageReader:
+    """Get Blob, a range at a time, checked by CRC-64.
+
+    The service computes one for ranges of up to 4 MiB. An emulator that cannot says so at the
+    first request, and is not asked again.
+    """
+
+    def __init__(self, session: BlobSession) -> None:
+        self._session = session
+        self._checked = True
+
+    def __call__(self, offset: int, buffer: memoryview) -> None:
+        """Fill all of `buffer`. Raises ChecksumError where what came is not what was sent."""
+        checked = self._checked and len(buffer) <= MAX_WRITE
+        try:
+            self._read(offset, buffer, checked=checked)
+        except UnavailableError as error:
+            if not checked or error.code != "FeatureNotSupported":
+                raise
+            self._checked = False
+            self._read(offset, buffer, checked=False)
+
+    def _read(self, offset: int, buffer: memoryview, *, checked: bool) -> None:
+        headers = {"x-ms-range": f"bytes={offset}-{offset + len(buffer) - 1}"}
+        if checked:
+            headers["x-ms-range-get-content-crc64"] = "true"
+        reply = self._session.send("GET", "", headers, 206, offset=offset, into=buffer)
+        length = reply.get("Content-Length", "an unknown number of")
+        if length != str(len(buffer)):
+            raise UnavailableError(
+                self._session.name,
+                f"the service answered with {length} bytes, and {len(buffer)} were asked for",
+                "",
+                offset,
+            )
+        if _CRC64 in reply:
+            _confirmed(self._session, reply[_CRC64], crc64_of(buffer), offset)
+
+
+class PageRangeLister:
+    """Get Page Ranges, in segments as large as the service can list in time.
+
+    It starts with all that is asked for. A badly fragmented part makes it answer 500
+    OperationTimedOut; then segments are halved, down to 4 MiB, and stay so.
+    """
+
+    def __init__(self, session: BlobSession) -> None:
+        self._session = session
+        self._segment: int | None = None
+
+    def __call__(self, offset: int, end: int) -> Iterator[PageRange]:
+        """The written ranges from `offset` to `end`, ascending, clipped; neighbours may touch."""
+        while offset < end:
+            stop = end if self._segment is None else min(end, offset + self._segment)
+            try:
+                for item in self._list(offset, stop):
+                    yield item
+                    offset = item.end
+            except UnavailableError as error:
+                if error.code != "OperationTimedOut" or stop - offset <= _MIN_SEGMENT:
+                    raise
+                self._segment = max(_MIN_SEGMENT, align_down((stop - offset) // 2, PAGE))
+            else:
+                offset = stop
+
+    def _list(self, offset: int, end: int) -> Iterator[PageRange]:
+        # Each page of the list is one request, made when it is wanted.
+        pages = self._session.ask(
+            lambda client: client.list_page_ranges(offset=offset, length=end - offset).by_page()
+        )
+        while True:
+            page = self._session.ask(lambda _: next(pages, None), offset)
+            if page is None:
+                return
+            for item in page:
+                start, stop = max(item.start or 0, offset), min((item.end or 0) + 1, end)
+                if start < stop and not item.cleared:
+                    yield PageRange(start, stop - start)
+
+
+def _confirmed(session: BlobSession, reply: str | None, crc64: int, offset: int) -> bool:
+    if reply is None:
+        return False
+    try:
+        same = crc64_from_base64(reply) == crc64
+    except ValueError:
+        same = False
+    if not same:
+        raise ChecksumError(
+            session.name, "the CRC-64 in the service's answer is not that of the data", "", offset
+        )
+    return True

@@ -1,0 +1,222 @@
+"""A file of a fixed size, written at any place from any thread, with holes where nothing was.
+
+What systems differ in is all here: positioned reads and writes, holes, locks, and making a name
+last. Raises OSError; a file that another process has locked is a BlockingIOError.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from vhdtools.ranges import PAGE, PageRange, align_down, align_up, coalesce
+
+__all__ = ["SparseFile"]
+
+_ZEROS = memoryview(bytes(1024 * 1024))
+_NO_HOLES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
+_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+
+
+class SparseFile:
+    """An open file of `size` bytes; `create` makes one that is locked, `open` only reads."""
+
+    def __init__(self, path: Path, descriptor: int, size: int) -> None:
+        self.path = path
+        self.size = size
+        self._descriptor = descriptor
+        self._seek_lock = threading.Lock()
+
+    @classmethod
+    def create(cls, path: Path, size: int) -> SparseFile:
+        """A file of `size` zeros at `path`, locked; what is left there by the dead is replaced."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        try:
+            _lock(descriptor)
+            _check_still_there(path, descriptor)
+            # To nothing first: what was there before must not show through.
+            os.ftruncate(descriptor, 0)
+            if sys.platform == "win32":
+                _make_sparse(descriptor)
+            os.ftruncate(descriptor, size)
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return cls(path, descriptor, size)
+
+    @classmethod
+    def open(cls, path: Path) -> SparseFile:
+        """The file at `path`, to be read."""
+        descriptor = os.open(path, os.O_RDONLY | _BINARY)
+        return cls(path, descriptor, os.fstat(descriptor).st_size)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write all of `data` at `offset`."""
+        while data:
+            count = self._write_some(offset, data)
+            offset += count
+            data = data[count:]
+
+    def read_into(self, offset: int, buffer: memoryview) -> bool:
+        """Fill `buffer` from `offset`; False where the file ends before that."""
+        while buffer:
+            count = self._read_some(offset, buffer)
+            if count == 0:
+                return False
+            offset += count
+            buffer = buffer[count:]
+        return True
+
+    def clear(self, offset: int, length: int) -> None:
+        """Make a range read as zeros, and take no room where that is possible."""
+        if _punch_hole(self._descriptor, offset, length):
+            return
+        while length:
+            piece = _ZEROS[: min(length, len(_ZEROS))]
+            self.write(offset, piece)
+            offset += len(piece)
+            length -= len(piece)
+
+    def data_ranges(self, offset: int, end: int) -> Iterator[PageRange]:
+        """The whole pages from `offset` to `end` that are not holes, as far as can be told."""
+        return coalesce(self._data_ranges(offset, end))
+
+    def _data_ranges(self, offset: int, end: int) -> Iterator[PageRange]:
+        while offset < end:
+            start, stop = self._next_data(offset, end)
+            first, last = max(offset, align_down(start, PAGE)), min(end, align_up(stop, PAGE))
+            if first < last:
+                yield PageRange(first, last - first)
+            offset = max(stop, last)
+
+    def _next_data(self, offset: int, end: int) -> tuple[int, int]:
+        """Where data next begins and ends from `offset` on; (end, end) where there is none."""
+        if not hasattr(os, "SEEK_DATA"):
+            return offset, end
+        with self._seek_lock:
+            try:
+                start = os.lseek(self._descriptor, offset, os.SEEK_DATA)
+                return start, os.lseek(self._descriptor, start, os.SEEK_HOLE)
+            except OSError as error:
+                if error.errno == errno.ENXIO:
+                    return end, end
+                if error.errno in _NO_HOLES:
+                    return offset, end
+                raise
+
+    def finish(self, name: Path) -> None:
+        """Write all to the disk, then make `name` mean this file, replacing what it meant."""
+        os.fsync(self._descriptor)
+        if sys.platform == "win32":  # an open file cannot be renamed there
+            os.close(self._descriptor)
+            self.path.replace(name)
+            return
+        self.path.replace(name)
+        os.close(self._descriptor)
+        folder = os.open(name.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+    def close(self, *, remove: bool) -> None:
+        """Close the file, which drops its lock; `remove` it as well."""
+        if remove and sys.platform != "win32":  # while the lock still keeps others away
+            self.path.unlink(missing_ok=True)
+        os.close(self._descriptor)
+        if remove and sys.platform == "win32":
+            self.path.unlink(missing_ok=True)
+
+    def _write_some(self, offset: int, data: memoryview) -> int:
+        if hasattr(os, "pwrite"):
+            return os.pwrite(self._descriptor, data, offset)
+        with self._seek_lock:
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            return os.write(self._descriptor, data)
+
+    def _read_some(self, offset: int, buffer: memoryview) -> int:
+        if hasattr(os, "preadv"):
+            return os.preadv(self._descriptor, [buffer], offset)
+        with self._seek_lock:
+            os.lseek(self._descriptor, offset, os.SEEK_SET)
+            data = os.read(self._descriptor, len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+
+def _lock(descriptor: int) -> None:
+    if sys.platform == "win32":
+        import msvcrt
+
+        try:
+            # A byte far beyond any disk: locked bytes cannot be read by others there.
+            os.lseek(descriptor, (1 << 62), os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(errno.EWOULDBLOCK, "locked") from error
+    else:
+        import fcntl
+
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _check_still_there(path: Path, descriptor: int) -> None:
+    """BlockingIOError if another process finished or removed the file before we had its lock."""
+    mine = os.fstat(descriptor)
+    try:
+        there = path.stat()
+    except FileNotFoundError:
+        there = None
+    if there is None or (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
+        raise BlockingIOError(errno.EWOULDBLOCK, "another process was faster")
+
+
+@cache
+def _fallocate() -> Any:
+    """Linux's fallocate(2), which the standard library lacks; None elsewhere."""
+    if not sys.platform.startswith("linux"):
+        return None
+    with contextlib.suppress(AttributeError, OSError):
+        function = ctypes.CDLL(None, use_errno=True).fallocate64
+        function.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
+        return function
+    return None
+
+
+def _punch_hole(descriptor: int, offset: int, length: int) -> bool:
+    """Whether a hole could be made; FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE is 3."""
+    function = _fallocate()
+    if function is None:
+        return False
+    if function(descriptor, 3, offset, length) == 0:
+        return True
+    number = ctypes.get_errno()
+    if number in _NO_HOLES:
+        return False
+    raise OSError(number, os.strerror(number))
+
+
+def _make_sparse(descriptor: int) -> None:
+    """Let a file on NTFS have holes: FSCTL_SET_SPARSE. Others stay as they are."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        returned = ctypes.c_ulong()
+        ctypes.windll.kernel32.DeviceIoControl(
+            msvcrt.get_osfhandle(descriptor),
+            0x900C4,
+            None,
+            0,
+            None,
+            0,
+            ctypes.byref(returned),
+            None,
+        )
