@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,7 +15,7 @@ from tests.pageblob_server import (
     BlobLimits,
     PageBlobServer,
 )
-from tests.pageblob_server.checksums import crc64_of_zeros
+from tests.pageblob_server.checksums import crc64, crc64_header, crc64_of_zeros
 from tests.pageblob_server.clients import MIB, PAGE, client, raw, refusal
 from tests.pageblob_server.pacing import BlobPace, Link
 
@@ -125,6 +126,81 @@ class TestLimits:
             unchanged = {"etag": etag, "match_condition": MatchConditions.IfModified}
             assert refusal(blob.get_blob_properties, **unchanged) == (304, "ConditionNotMet")
 
+    def test_conditions_by_time(self, page_blob_server: PageBlobServer) -> None:
+        page_blob_server.create_blob("disks/disk.vhd", PAGE)
+        with client(page_blob_server) as blob:
+            modified = blob.get_blob_properties().last_modified
+            before = modified - timedelta(minutes=1)
+            assert refusal(blob.clear_page, 0, PAGE, if_unmodified_since=before) == (
+                412,
+                "ConditionNotMet",
+            )
+            assert refusal(blob.get_blob_properties, if_modified_since=modified) == (
+                304,
+                "ConditionNotMet",
+            )
+            blob.clear_page(0, PAGE, if_unmodified_since=modified, if_modified_since=before)
+        path = "/devstoreaccount1/disks/disk.vhd"
+        assert raw(page_blob_server, "GET", path, If_Modified_Since="yesterday") == (
+            400,
+            "InvalidHeaderValue",
+        )
+
+    def test_creation(self, page_blob_server: PageBlobServer) -> None:
+        path = "/devstoreaccount1/disks/disk.vhd"
+        page = {"x_ms_blob_type": "PageBlob"}
+        sized = {**page, "x_ms_blob_content_length": "512"}
+        for given, body, expected in (
+            ({}, None, (400, "MissingRequiredHeader")),
+            ({"x_ms_blob_type": "AppendBlob"}, None, (400, "InvalidHeaderValue")),
+            (page, None, (400, "MissingRequiredHeader")),
+            ({**page, "x_ms_blob_content_length": "many"}, None, (400, "InvalidHeaderValue")),
+            (sized, b"x", (400, "InvalidHeaderValue")),
+            ({**sized, "If_Match": "*"}, None, (412, "ConditionNotMet")),
+            ({**sized, "x_ms_meta_": "x"}, None, (400, "EmptyMetadataKey")),
+            (sized, None, (201, None)),
+        ):
+            headers: dict[str, Any] = given
+            assert raw(page_blob_server, "PUT", path, body, **headers) == expected
+
+    def test_checksums_of_a_range(self, page_blob_server: PageBlobServer) -> None:
+        data = os.urandom(2 * PAGE)
+        page_blob_server.create_blob("disks/disk.vhd", 8 * MIB, (0, data))
+        path = "/devstoreaccount1/disks/disk.vhd"
+        md5: dict[str, Any] = {"x_ms_range_get_content_md5": "true"}
+        crc: dict[str, Any] = {"x_ms_range_get_content_crc64": "true"}
+        assert raw(page_blob_server, "GET", path, Range="bytes=0-9", **crc, **md5) == (
+            400,
+            "BothCrc64AndMd5RangeHeaderPresent",
+        )
+        for span in ({}, {"Range": f"bytes=0-{4 * MIB}"}):
+            asked: dict[str, Any] = {**crc, **span}
+            assert raw(page_blob_server, "GET", path, **asked) == (400, "InvalidHeaderValue")
+        with client(page_blob_server) as blob:
+            headers = {"x-ms-range-get-content-crc64": "true"}
+            seen: list[str] = []
+            blob.download_blob(
+                0,
+                PAGE,
+                headers=headers,
+                raw_response_hook=lambda answer: seen.append(
+                    answer.http_response.headers["x-ms-content-crc64"]
+                ),
+            ).readall()
+        assert seen == [crc64_header(crc64(data[:PAGE]))]
+
+    def test_a_body_of_unknown_length(self, page_blob_server: PageBlobServer) -> None:
+        page_blob_server.create_blob("disks/disk.vhd", PAGE)
+        chunked = iter([b"x" * PAGE])
+        assert raw(
+            page_blob_server,
+            "PUT",
+            PUT_PAGE,
+            chunked,
+            x_ms_page_write="update",
+            x_ms_range="bytes=0-511",
+        ) == (411, "MissingContentLengthHeader")
+
     def test_what_it_does_not_speak(self, page_blob_server: PageBlobServer) -> None:
         page_blob_server.create_blob("disks/disk.vhd", PAGE)
         path = "/devstoreaccount1/disks/disk.vhd"
@@ -165,6 +241,20 @@ class TestPageRanges:
             assert len(server.requests) == 3 + 4
             part = blob.list_page_ranges(offset=2 * PAGE, length=8 * PAGE)
             assert [found.start for found in part] == [2 * PAGE, 4 * PAGE, 6 * PAGE, 8 * PAGE]
+
+    def test_wrong_questions(self, page_blob_server: PageBlobServer) -> None:
+        page_blob_server.create_blob("disks/disk.vhd", MIB)
+        path = "/devstoreaccount1/disks/disk.vhd?comp=pagelist"
+        for query, code in (
+            ("&maxresults=0", "OutOfRangeQueryParameterValue"),
+            ("&marker=x", "InvalidQueryParameterValue"),
+            ("&prevsnapshot=x", "UnsupportedQueryParameter"),
+        ):
+            assert raw(page_blob_server, "GET", path + query) == (400, code)
+        assert raw(page_blob_server, "GET", path, Range="bytes=1-512") == (
+            400,
+            "InvalidHeaderValue",
+        )
 
     def test_too_fragmented_to_list_at_once(self, serve: Serve) -> None:
         server = serve(page_ranges_timeout=4)

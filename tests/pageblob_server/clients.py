@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import http.client
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -22,7 +22,11 @@ def client(server: PageBlobServer, name: str = "disks/disk.vhd", sas: str = SAS)
 
 
 def raw(
-    server: PageBlobServer, method: str, target: str, body: bytes | None = None, **headers: str
+    server: PageBlobServer,
+    method: str,
+    target: str,
+    body: bytes | Iterable[bytes] | None = None,
+    **headers: str,
 ) -> tuple[int, str | None]:
     """Status and error code of a request that the SDK would not send; `_` in names is `-`."""
     connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=10)

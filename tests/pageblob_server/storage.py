@@ -40,6 +40,8 @@ class PageStore:
     def write(self, offset: int, pieces: Iterable[bytes], checksum: int, length: int) -> None:
         """Store `pieces`, one after the other, from `offset` on."""
         if self.discard:
+            before, _ = self._checksums.get(offset, (0, 0))
+            self._unknown |= before > length
             self._checksums[offset] = (length, checksum)
             return
         for piece in pieces:
@@ -100,9 +102,12 @@ class PageStore:
         ValueError where discarded data would be needed to tell it.
         """
         value, position = 0, 0
-        for offset, length, checksum in self._runs(ranges):
-            if self._unknown or offset < position:
-                raise ValueError("discarded writes overlap: there is no checksum of the whole")
+        runs = list(self._runs(ranges))
+        ends = [offset + length for offset, length, _ in runs]
+        starts = [offset for offset, _, _ in runs[1:]]
+        if self._unknown or any(end > start for end, start in zip(ends, starts, strict=False)):
+            raise ValueError("discarded writes overlap: there is no checksum of the whole")
+        for offset, length, checksum in runs:
             value = crc64_combine(value, crc64_of_zeros(offset - position), offset - position)
             value = crc64_combine(value, checksum, length)
             position = offset + length
