@@ -86,7 +86,7 @@ class Connection:
             throttled = isinstance(error, UnavailableError) and error.throttled
             self.pacer.failed(permit, throttled=throttled)
             raise
-        self.pacer.took(permit)
+        self.pacer.took()
         return confirmed
 
     def _recover(self, error: TargetError) -> bool:

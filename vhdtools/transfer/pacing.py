@@ -4,42 +4,105 @@ Three limits hold together:
 
 - The user's rate (`max_rate`, bytes/s): all workers together, evenly spread.
 - Requests in flight: at most the number of workers; fewer when the service throttles, growing
-  back slowly.
-- The service's rate, learnt from its throttling: unknown (unlimited) until it first throttles, then
-  a little under what it took lately, then rising until it throttles again. It counts the *cost*
-  of a request, as the service limits requests as well as bytes: a small one weighs as much as
-  `MERGE_GAP` bytes.
+  back with each success.
+- The service's rate, learnt from its throttling (`ServicePace`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from vhdtools.transfer.plan import MERGE_GAP
 
-__all__ = ["Pacer", "Permit"]
+__all__ = ["Pacer", "Permit", "ServicePace"]
 
-_SHRINK_IN_FLIGHT = 0.7
-_SHRINK_RATE = 0.95
-_GROWTH_PER_SECOND = 0.01
-_WINDOW_SECONDS = 2.0
-_SETTLE_SECONDS = 0.5
+_POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Permit:
-    """Leave to send one request: when it was given, and what it costs."""
+    """Leave to send one request, and when it was given."""
 
     issued: float
-    cost: int
+
+
+class ServicePace:
+    """The rate that a service takes, in cost per second; unlimited until it first throttles.
+
+    The *cost* of a request is its bytes, but at least `MERGE_GAP`, as services limit requests as
+    well as bytes. Once throttled, the rate starts low and doubles every half second until the
+    service throttles again: then its limit, the *ceiling*, is about known. From there the rate
+    follows TCP CUBIC's curve (RFC 9438): a little below the ceiling, quickly near it, slowly past
+    it, then faster, in case the service has room again. Times are in seconds of any one clock.
+    """
+
+    FIRST_RATE = 16 * 1024 * 1024
+    DOUBLE_SECONDS = 0.5
+    MOST_DOUBLINGS = 32
+    OVERSHOT = 0.8
+    BACK_OFF = 0.9
+    RETURN_SECONDS = 5.0
+    PAUSE_SECONDS = 0.07
+    LATE_SECONDS = 0.05
+
+    def __init__(self) -> None:
+        self._ceiling: float | None = None
+        self._searching = True
+        self._since = float("-inf")
+        self.free_at = float("-inf")
+
+    def rate(self, now: float) -> float | None:
+        """Cost per second that may go now; None while there is no limit."""
+        if self._ceiling is None:
+            return None
+        passed = max(0.0, now - self._since)
+        if self._searching:
+            return self._ceiling * 2.0 ** min(passed / self.DOUBLE_SECONDS, self.MOST_DOUBLINGS)
+        bend = (passed / self.RETURN_SECONDS - 1) ** 3
+        return self._ceiling * (1 + (1 - self.BACK_OFF) * bend)
+
+    def sent(self, now: float, cost: int) -> None:
+        """A request of this cost goes; the next one may at `free_at`.
+
+        One that goes a little late does not delay those after it.
+        """
+        rate = self.rate(now)
+        if rate is not None:
+            self.free_at = max(self.free_at, now - self.LATE_SECONDS) + cost / rate
+
+    def throttled(self, now: float, issued: float) -> bool:
+        """The service refused a request that was sent at `issued`; True if that is news.
+
+        Refusals of requests sent before the last change of pace say nothing new.
+        """
+        if issued <= self._since:
+            return False
+        rate = self.rate(now)
+        if rate is None:
+            # What was taken so far is what the service had saved up, and no measure.
+            self._ceiling = float(self.FIRST_RATE)
+        elif self._searching:
+            self._searching = False
+            self._ceiling = rate * self.OVERSHOT
+        else:
+            self._ceiling = rate
+        self._since = now
+        self.free_at = now + self.PAUSE_SECONDS
+        return True
 
 
 class Pacer:
-    """Hands out permits to send, from any thread; see the module for its rules."""
+    """Hands out permits to send, from any thread; see the module for its rules.
+
+    Threads take their turn one after the other, so that a change of pace counts for all that have
+    not gone yet.
+    """
+
+    SHRINK = 0.7
+    GROW = 0.5
 
     def __init__(
         self,
@@ -50,42 +113,34 @@ class Pacer:
         self._workers = workers
         self._max_rate = max_rate
         self._clock = clock
+        self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._in_flight = 0
         self._limit = float(workers)
         self._user_free_at = clock()
-        self._service_free_at = self._user_free_at
-        self._service_rate: float | None = None
-        self._shrunk_at = float("-inf")
-        self._grown_at = 0.0
-        self._taken: deque[tuple[float, int]] = deque()
-        self._taken_cost = 0
+        self._service = ServicePace()
         self.throttled = 0
 
     def wait_turn(self, size: int, halt: threading.Event) -> Permit:
         """Wait until a request with a body of `size` bytes may go; at once when `halt` is set."""
-        cost = max(size, MERGE_GAP)
-        with self._changed:
-            while self._in_flight >= max(1, int(self._limit)) and not halt.is_set():
-                self._changed.wait(0.25)
+        with self._turn, self._changed:
+            while not halt.is_set():
+                wait = self._wait(self._clock())
+                if wait <= 0:
+                    break
+                self._changed.wait(min(wait, _POLL_SECONDS))
+            now = self._clock()
             self._in_flight += 1
-            go_at = self._reserve(size, cost)
-        delay = go_at - self._clock()
-        if delay > 0:
-            halt.wait(delay)
-        return Permit(self._clock(), cost)
+            self._service.sent(now, max(size, MERGE_GAP))
+            if self._max_rate is not None:
+                self._user_free_at = max(self._user_free_at, now) + size / self._max_rate
+        return Permit(now)
 
-    def took(self, permit: Permit) -> None:
+    def took(self) -> None:
         """The service answered a request well."""
         with self._changed:
             self._leave()
-            now = self._clock()
-            self._taken.append((now, permit.cost))
-            self._taken_cost += permit.cost
-            self._forget(now)
-            if self._limit < self._workers:
-                self._limit = min(float(self._workers), self._limit + 0.5 / self._limit)
-            self._grow(now)
+            self._limit = min(float(self._workers), self._limit + self.GROW / self._limit)
 
     def failed(self, permit: Permit, *, throttled: bool) -> None:
         """A request failed; `throttled` when the service asked for fewer."""
@@ -94,47 +149,14 @@ class Pacer:
             if not throttled:
                 return
             self.throttled += 1
-            now = self._clock()
-            # One burst of refusals is one message: those sent before we slowed down don't count.
-            if permit.issued <= self._shrunk_at + _SETTLE_SECONDS:
-                return
-            self._limit = max(1.0, self._limit * _SHRINK_IN_FLIGHT)
-            observed = self._observed_rate(now)
-            if self._service_rate is not None:
-                observed = min(observed, self._service_rate) if observed else self._service_rate
-            if observed:
-                self._service_rate = observed * _SHRINK_RATE
-            self._shrunk_at = self._grown_at = now
-            self._service_free_at = max(self._service_free_at, now)
+            if self._service.throttled(self._clock(), permit.issued):
+                self._limit = max(1.0, self._limit * self.SHRINK)
 
     def _leave(self) -> None:
         self._in_flight -= 1
         self._changed.notify()
 
-    def _reserve(self, size: int, cost: int) -> float:
-        now = self._clock()
-        go_at = now
-        if self._max_rate is not None:
-            self._user_free_at = max(self._user_free_at, now)
-            go_at = self._user_free_at
-            self._user_free_at += size / self._max_rate
-        if self._service_rate is not None:
-            self._service_free_at = max(self._service_free_at, now)
-            go_at = max(go_at, self._service_free_at)
-            self._service_free_at += cost / self._service_rate
-        return go_at
-
-    def _forget(self, now: float) -> None:
-        while self._taken and self._taken[0][0] < now - _WINDOW_SECONDS:
-            self._taken_cost -= self._taken.popleft()[1]
-
-    def _observed_rate(self, now: float) -> float:
-        self._forget(now)
-        if not self._taken:
-            return 0.0
-        return self._taken_cost / max(now - self._taken[0][0], _SETTLE_SECONDS)
-
-    def _grow(self, now: float) -> None:
-        if self._service_rate is not None and now > self._grown_at:
-            self._service_rate *= 1 + _GROWTH_PER_SECOND * (now - self._grown_at)
-            self._grown_at = now
+    def _wait(self, now: float) -> float:
+        if self._in_flight >= max(1, int(self._limit)):
+            return _POLL_SECONDS
+        return max(self._service.free_at, self._user_free_at) - now
