@@ -1,27 +1,44 @@
-"""Which credentials a command uses: the first that is there.
+"""Which credentials a command uses: the first that are there.
 
-In this order: a SAS in the destination's URL; `--connection-string` or
-AZURE_STORAGE_CONNECTION_STRING; `--sas-file` or AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_KEY with
-AZURE_STORAGE_ACCOUNT; else whoever is signed in (azure-identity's DefaultAzureCredential).
-The variables are the Azure CLI's.
+In this order: a SAS in the destination's URL; `--connection-string`; `--sas-file`;
+AZURE_STORAGE_CONNECTION_STRING; AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_KEY with
+AZURE_STORAGE_ACCOUNT; else whoever is signed in (azure-identity's DefaultAzureCredential). The
+variables are the Azure CLI's; AZURE_STORAGE_AUTH_MODE=login skips its keys and SAS, as there, and
+AZURE_STORAGE_SERVICE_ENDPOINT is the URL of the account's blob service. What the environment says
+of one account is not used for a URL that names another.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from vhdtools.target.destination import open_target
+from vhdtools.errors import UsageError
+from vhdtools.target.blob_address import BlobAddress, parse_blob_url
+from vhdtools.target.connection_string import StorageAccount, parse_connection_string
+from vhdtools.target.destination import (
+    is_file_destination,
+    is_url_destination,
+    open_target,
+)
 from vhdtools.target.page_target import PageTarget
 
 __all__ = ["Credentials", "find_credentials"]
 
+_MAX_SAS_FILE = 64 * 1024
+_IDENTITY = "the signed-in identity (DefaultAzureCredential)"
+_OTHERS = (
+    "Or give a URL with a SAS, --connection-string or --sas-file, or set AZURE_STORAGE_SAS_TOKEN, "
+    "or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Credentials, and in `description` what they are, without a secret."""
+    """Credentials, and in `description` what they are and where from, without a secret."""
 
     description: str
     credential: Any = field(default=None, repr=False)
@@ -51,16 +68,150 @@ def find_credentials(
     sas_file: str | None = None,
     environment: Mapping[str, str] = os.environ,
 ) -> Credentials:
-    """The credentials for `destination`; raises UsageError where none can be had."""
-    if destination.startswith("file:"):
-        return Credentials("none (a local file)")
-    if "sig=" in destination:
-        return Credentials("SAS in the URL")
-    if connection_string is None:
-        connection_string = environment.get("AZURE_STORAGE_CONNECTION_STRING")
-    account = environment.get("AZURE_STORAGE_ACCOUNT")
+    """The credentials for `destination`.
+
+    Raises UsageError where there are none, where two are given that exclude each other, or where
+    `destination` is a URL that cannot be a blob's.
+    """
+    if is_file_destination(destination):
+        return Credentials("none: a local file needs none")
+    address, url_sas = None, None
+    if is_url_destination(destination):
+        address, url_sas = parse_blob_url(destination)
+    given = [
+        name
+        for name, value in (
+            ("a SAS in the URL", url_sas),
+            ("--connection-string", connection_string),
+            ("--sas-file", sas_file),
+        )
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise UsageError(" and ".join(given), "these exclude each other", "Give one of them alone.")
+    signs_in = environment.get("AZURE_STORAGE_AUTH_MODE", "").lower() == "login"
+    if url_sas is not None:
+        return _url_sas(address, signs_in=signs_in)
+    surroundings = _Environment.read(environment, address)
+    if connection_string is not None:
+        account = parse_connection_string(connection_string)
+        return Credentials(
+            f"--connection-string ({_kind(account)})", connection_string=connection_string
+        )
+    if sas_file is not None:
+        return _from_file(Path(sas_file), surroundings.account_url)
+    found = None if signs_in else next(surroundings.secrets(), None)
+    return found or _signed_in(destination, address, surroundings.account_url)
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """What the environment says of storage accounts, as far as it concerns the destination."""
+
+    variables: Mapping[str, str] = field(repr=False)
+    address: BlobAddress | None
+    connection: StorageAccount | None
+    account_url: str | None
+
+    @classmethod
+    def read(cls, variables: Mapping[str, str], address: BlobAddress | None) -> _Environment:
+        text = variables.get("AZURE_STORAGE_CONNECTION_STRING")
+        connection = parse_connection_string(text) if text else None
+        if connection and address and connection.account_url != address.account_url:
+            connection = None
+        name = variables.get("AZURE_STORAGE_ACCOUNT")
+        url = variables.get("AZURE_STORAGE_SERVICE_ENDPOINT")
+        if not url and connection:
+            url = connection.account_url
+        if not url and name:
+            url = f"https://{name}.blob.core.windows.net"
+        return cls(variables, address, connection, url or None)
+
+    def secrets(self) -> Iterator[Credentials]:
+        """The credentials that are there, the first to be used first."""
+        if self.connection:
+            yield Credentials(
+                f"AZURE_STORAGE_CONNECTION_STRING ({_kind(self.connection)})",
+                connection_string=self.variables["AZURE_STORAGE_CONNECTION_STRING"],
+            )
+        if sas := self.variables.get("AZURE_STORAGE_SAS_TOKEN"):
+            yield Credentials(
+                "the SAS in AZURE_STORAGE_SAS_TOKEN",
+                credential=_checked_sas("AZURE_STORAGE_SAS_TOKEN", sas),
+                account_url=self.account_url,
+            )
+        name = self.variables.get("AZURE_STORAGE_ACCOUNT")
+        key = self.variables.get("AZURE_STORAGE_KEY")
+        if name and key and (self.address is None or self.address.account == name):
+            from azure.core.credentials import AzureNamedKeyCredential
+
+            yield Credentials(
+                f"the key of account {name} in AZURE_STORAGE_KEY",
+                credential=AzureNamedKeyCredential(name, key),
+                account_url=self.account_url,
+            )
+
+
+def _url_sas(address: BlobAddress | None, *, signs_in: bool) -> Credentials:
+    if signs_in and address is not None and address.is_managed_disk:
+        return Credentials(f"the SAS in the URL, and {_IDENTITY}", credential=_identity(address))
+    return Credentials("the SAS in the URL")
+
+
+def _from_file(path: Path, account_url: str | None) -> Credentials:
+    def read() -> str:
+        try:
+            with path.open(encoding="utf-8") as file:
+                text = file.read(_MAX_SAS_FILE).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "it is not text"
+            raise UsageError(str(path), f"the SAS file cannot be read: {reason}") from None
+        return _checked_sas(str(path), text)
+
     return Credentials(
-        "connection string",
-        connection_string=connection_string,
-        account_url=f"https://{account}.blob.core.windows.net" if account else None,
+        f"the SAS in the file {path}", credential=read(), account_url=account_url, refresh=read
     )
+
+
+def _signed_in(
+    destination: str, address: BlobAddress | None, account_url: str | None
+) -> Credentials:
+    if address is not None and address.account_url.startswith("http:"):
+        raise UsageError(
+            address.url,
+            "there are no credentials for this account",
+            "For the emulator on this machine, set "
+            "AZURE_STORAGE_CONNECTION_STRING=UseDevelopmentStorage=true. " + _OTHERS,
+        )
+    if address is None and account_url is None:
+        return Credentials("none")  # the destination itself is at fault, and its error tells how
+    return Credentials(
+        _IDENTITY, credential=_identity(address or destination), account_url=account_url
+    )
+
+
+def _identity(subject: BlobAddress | str) -> Any:
+    try:
+        from azure.identity import DefaultAzureCredential
+    except ImportError:
+        raise UsageError(
+            subject if isinstance(subject, str) else subject.url,
+            "there are no credentials, and azure-identity, which could ask who is signed in, is "
+            "not installed",
+            "Install it with `pip install 'vhdtools[identity]'`, and sign in with `az login`. "
+            + _OTHERS,
+        ) from None
+    return DefaultAzureCredential()
+
+
+def _checked_sas(where: str, text: str) -> str:
+    if "sig=" not in text:
+        raise UsageError(
+            where, "there is no SAS in it", "A SAS looks like sv=…&se=…&sp=racw&sig=…, on one line."
+        )
+    return text
+
+
+def _kind(account: StorageAccount) -> str:
+    means = "key" if account.key else "SAS"
+    return f"{means} of account {account.name}" if account.name else means

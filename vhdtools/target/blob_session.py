@@ -34,7 +34,7 @@ from azure.core.pipeline.policies import (
 from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.blob import BlobClient
 
-import vhdtools
+from vhdtools import __version__
 from vhdtools.errors import AccessError, TargetError, UnavailableError
 from vhdtools.target.access import Access
 from vhdtools.target.blob_address import BlobAddress
@@ -193,7 +193,7 @@ class _Stamp(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
         headers = request.http_request.headers
         headers["x-ms-date"] = formatdate(usegmt=True)
         headers["x-ms-client-request-id"] = str(uuid.uuid4())
-        headers["User-Agent"] = f"vhdtools/{vhdtools.__version__}"
+        headers["User-Agent"] = f"vhdtools/{__version__}"
 
 
 def _connect(
