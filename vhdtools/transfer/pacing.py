@@ -34,10 +34,11 @@ class ServicePace:
     """The rate that a service takes, in cost per second; unlimited until it first throttles.
 
     The *cost* of a request is its bytes, but at least `MERGE_GAP`, as services limit requests as
-    well as bytes. Once throttled, the rate starts below the 60 MiB/s that Azure publishes
-    for a blob, and doubles every half second until the service throttles again: then its limit, the *ceiling*, is about known. From there the rate
-    follows TCP CUBIC's curve (RFC 9438): a little below the ceiling, quickly near it, slowly past
-    it, then faster, in case the service has room again. Times are in seconds of any one clock.
+    well as bytes. Once throttled, the rate starts a little below the 60 MiB/s that Azure publishes
+    for a blob, and doubles every half second until the service throttles again: then its limit,
+    the *ceiling*, is about known. From there the rate follows TCP CUBIC's curve (RFC 9438): a
+    little below the ceiling, quickly near it, slowly past it, then faster, in case the service has
+    room again. Times are in seconds of any one clock.
     """
 
     FIRST_RATE = 48 * 1024 * 1024
