@@ -115,15 +115,12 @@ class BlockFile:
         bitmap = self._bitmap(block)
         block_start = block * self._block_size
         to_file = self._data_offset(block) - block_start
-        if bitmap.startswith(self._full):
-            held = [(start, end - start, True)]
-        else:
-            first = (start - block_start) // SECTOR
-            held = [
-                (block_start + sector * SECTOR, number * SECTOR, is_set)
-                for sector, number, is_set in runs(bitmap, first, (end - start) // SECTOR)
-            ]
-        for offset, length, is_set in held:
+        first, sectors = (start - block_start) // SECTOR, (end - start) // SECTOR
+        whole = bitmap.startswith(self._full)
+        for sector, number, is_set in (
+            ((first, sectors, True),) if whole else runs(bitmap, first, sectors)
+        ):
+            offset, length = block_start + sector * SECTOR, number * SECTOR
             if not is_set:
                 yield offset, length, "absent"
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from vhdtools.image.pieces import checked_view, fill_zeros
+from vhdtools.image.pieces import check_start, checked_view, fill_zeros
 from vhdtools.image.source import Source, data_runs
 from vhdtools.layout import Footer
 from vhdtools.ranges import PAGE, Extent, align_up
@@ -33,10 +33,10 @@ class FlatImage:
 
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are the file's holes."""
-        if start >= self._size:
-            if start < self.virtual_size:
-                yield Extent(start, self.virtual_size - start, zero=True)
-            return
+        check_start(start, self.virtual_size)
+        return self._extents(start)
+
+    def _extents(self, start: int) -> Iterator[Extent]:
         for offset, length, is_data in data_runs(
             self._source, self._base + start, self._base + self._size
         ):

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from vhdtools.image.blocks import BlockFile
 from vhdtools.image.flat import FlatImage
-from vhdtools.image.pieces import checked_view, fill_zeros
+from vhdtools.image.pieces import check_start, checked_view, fill_zeros
 from vhdtools.layout import Footer
 from vhdtools.layout.bitmap import SECTOR
 from vhdtools.ranges import Extent, align_up
@@ -41,7 +41,8 @@ class LayeredImage:
 
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are what no layer holds, and holes of the files."""
-        below: Iterator[Extent] = iter(()) if self._base is None else self._base.extents(start)
+        check_start(start, self.virtual_size)
+        below: Iterator[Extent] = iter(()) if self._base is None else _from(self._base, start)
         for layer in reversed(self._layers):
             below = _overlay(layer, below, start)
         return below
@@ -83,6 +84,11 @@ class LayeredImage:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _from(base: FlatImage, start: int) -> Iterator[Extent]:
+    """The extents of `base` from `start`, which may be past its end."""
+    return base.extents(start) if start <= base.virtual_size else iter(())
 
 
 def _overlay(layer: BlockFile, below: Iterator[Extent], start: int) -> Iterator[Extent]:

@@ -26,6 +26,7 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
+from vhdtools.image.wording import printable
 
 __all__ = ["FixedBase", "assemble", "open", "unrecognized"]
 
@@ -52,8 +53,9 @@ def open(
     id, so that only its name vouches for it.
     `size_rule`: what the virtual size is, for every disk of the chain: "auto" (the habit of the
     program that made it, see `guest_size`), "current" (the current size) or "geometry".
-    `fixed_base`: where a fixed disk begins in a file that is longer than disk and footer: at the
-    file's "start", or so that it ends at the footer ("end"). None refuses such a file.
+    `fixed_base`: where a fixed disk, or a fixed parent, begins in a file that is longer than disk
+    and footer: at the file's "start", or so that it ends at the footer ("end"). None refuses such
+    a file.
 
     The virtual size is in whole sectors; where the disk's own is not (pvhd writes such), the last
     sector is filled up with zeros.
@@ -163,7 +165,7 @@ def _base_of(link: Link, fixed_base: FixedBase | None) -> int:
 
 def _parent_error(child: Link, search: ParentSearch) -> ParentError:
     name = str(child.structure.path)
-    told = [f"{path} ({reason})" for path, reason in search.places[:_PLACES_TOLD]]
+    told = [f"{printable(str(path))} ({reason})" for path, reason in search.places[:_PLACES_TOLD]]
     if len(search.places) > _PLACES_TOLD:
         told.append(f"{len(search.places) - _PLACES_TOLD} more")
     looked = f"; looked at {', '.join(told)}" if told else "; it names no place to look at"

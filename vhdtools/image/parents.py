@@ -30,6 +30,8 @@ NO_PARENT_ID = bytes(16)
 Outcome: TypeAlias = Literal["found", "raw", "missing", "wrong-id", "cycle", "raw-not-allowed"]
 
 _MAX_PLACES = 1000
+_MAX_PATH = 4096  # characters: Linux's limit; Windows' is 260 for nearly every program
+_MAX_NAMES = 64
 _MAX_SUFFIX = 8
 _MAX_LISTED = 100_000
 _NO_VHD = "not a VHD"
@@ -105,22 +107,26 @@ def places_to_look(child: Structure, parent_dirs: Sequence[Path] = ()) -> list[P
 
     Relative names are meant from the child's folder, never from the working directory. Then come
     the last names of each path, next to the child and in each of `parent_dirs`, whatever the case
-    of their letters.
+    of their letters. A server that a path names is never asked: it could be anybody's.
     """
     folder = child.path.parent
     spellings = list(dict.fromkeys(_spellings(child)))
     list_names = cache(_list_names)
     places: dict[Path, None] = {}
     for text in spellings:
-        if _is_absolute(text):
-            places.setdefault(Path(text))
-        elif not _WINDOWS_ROOT.match(text):
-            places.setdefault(_in_any_case(folder, _names(text), list_names))
+        names = _names(text)
+        if Path(text).is_absolute():
+            if not text.startswith(("\\\\", "//")):
+                places.setdefault(Path(text))
+        elif not _WINDOWS_ROOT.match(text) and len(names) <= _MAX_NAMES:
+            places.setdefault(_in_any_case(folder, names, list_names))
     for base in (*parent_dirs, folder):
         for text in spellings:
             names = [name for name in _names(text) if name != ".."]
             for number in range(1, min(len(names), _MAX_SUFFIX) + 1):
-                places.setdefault(_in_any_case(base, names[-number:], list_names))
+                place = _in_any_case(base, names[-number:], list_names)
+                if number == 1 or _exists(place):  # a missing file is told of once
+                    places.setdefault(place)
     return list(places)[:_MAX_PLACES]
 
 
@@ -151,7 +157,7 @@ def _spellings(child: Structure) -> Iterator[str]:
 
 def _usable(text: str) -> Iterator[str]:
     text = text.split("\0", 1)[0]
-    if any(name not in (".", "..") for name in _names(text)):
+    if len(text) <= _MAX_PATH and any(name != ".." for name in _names(text)):
         yield text
 
 
@@ -165,10 +171,6 @@ def _path_of_url(text: str) -> str:
     return os.fsdecode(unquote_to_bytes(rest))
 
 
-def _is_absolute(text: str) -> bool:
-    return Path(text).is_absolute()
-
-
 def _names(text: str) -> list[str]:
     """The names that a Windows or POSIX path is made of, without drive, root and "."."""
     relative = _WINDOWS_ROOT.sub("", text, count=1)
@@ -178,12 +180,14 @@ def _names(text: str) -> list[str]:
 def _in_any_case(base: Path, names: Sequence[str], list_names: Callable[[Path], list[str]]) -> Path:
     """`names` under `base`; where one is not there, one that differs only in case, if it exists."""
     path = base
-    for name in names:
-        exact = path / name
-        if name != ".." and not _exists(exact):
+    for index, name in enumerate(names):
+        found = name
+        if name != ".." and not _exists(path / name):
             like = [other for other in list_names(path) if other.casefold() == name.casefold()]
-            exact = path / like[0] if like else exact
-        path = exact
+            if not like:
+                return path.joinpath(*names[index:])
+            found = like[0]
+        path /= found
     return path
 
 
@@ -197,6 +201,7 @@ def _exists(path: Path) -> bool:
 
 def _list_names(folder: Path) -> list[str]:
     try:
-        return sorted(entry.name for entry in islice(os.scandir(folder), _MAX_LISTED))
+        with os.scandir(folder) as entries:
+            return sorted(entry.name for entry in islice(entries, _MAX_LISTED))
     except (OSError, ValueError):
         return []

@@ -1,10 +1,18 @@
-"""Buffers that are filled piece by piece."""
+"""What is asked of a disk: checked, and filled piece by piece."""
 
 from __future__ import annotations
 
-__all__ = ["checked_view", "fill_zeros"]
+from vhdtools.ranges import PAGE
+
+__all__ = ["check_start", "checked_view", "fill_zeros"]
 
 _ZEROS = memoryview(bytes(256 * 1024))
+
+
+def check_start(start: int, size: int) -> None:
+    """Raise ValueError where extents of a disk of `size` bytes cannot begin at `start`."""
+    if start % PAGE or not 0 <= start <= size:
+        raise ValueError(f"extents begin at a multiple of 512 from 0 to {size}, not at {start}")
 
 
 def checked_view(offset: int, buffer: bytearray | memoryview, size: int) -> memoryview:

@@ -58,8 +58,8 @@ class Soundness:
     """The flaws of a disk (none: it can be read), its size, and what was seen on the way.
 
     `guest_size` is in bytes, perhaps no whole sectors. `surplus` is how many bytes a fixed disk's
-    file has more than the current size needs: not a flaw, but where the disk begins is then
-    unknown. `blocks` is None for a fixed disk, or where there is no table to look at.
+    file has more than the disk needs: not a flaw, but where the disk begins is then unknown.
+    `blocks` is None for a fixed disk, or where there is no table to look at.
     """
 
     guest_size: int
@@ -77,7 +77,8 @@ def examine(structure: Structure, size_rule: SizeRule = "auto") -> Soundness:
     flaws = list(_footer_flaws(structure, footer, size))
     if footer.disk_type == DiskType.FIXED:
         flaws += _fixed_flaws(structure, footer, size)
-        surplus = max(0, structure.data_end - align_up(footer.current_size, SECTOR))
+        needed = align_up(max(size, footer.current_size), SECTOR)
+        surplus = max(0, structure.data_end - needed)
         return Soundness(size, tuple(flaws), surplus)
     if footer.disk_type not in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
         return Soundness(size, tuple(flaws))

@@ -66,12 +66,13 @@ class Source:
     reads any more.
     """
 
-    __slots__ = ("_descriptor", "_lock", "_run", "fingerprint", "path", "size")
+    __slots__ = ("_absolute", "_descriptor", "_lock", "_run", "fingerprint", "path", "size")
 
     def __init__(self, path: Path, descriptor: int, size: int, fingerprint: Fingerprint) -> None:
         self.path = path
         self.size = size
         self.fingerprint = fingerprint
+        self._absolute = path.absolute()  # the working directory may change
         self._descriptor = descriptor
         self._lock = threading.Lock()  # guards the file position, where one is used
         self._run = (0, 0, True)  # the last answer of run_at, with the offset asked for
@@ -128,7 +129,7 @@ class Source:
         neither can be asked.
         """
         try:
-            now = {_fingerprint(os.fstat(self._descriptor)), _fingerprint(self.path.stat())}
+            now = {_fingerprint(os.fstat(self._descriptor)), _fingerprint(self._absolute.stat())}
         except FileNotFoundError as exc:
             raise SourceChangedError(
                 str(self.path), "the file was removed or renamed while it was in use"

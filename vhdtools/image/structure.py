@@ -21,6 +21,7 @@ from vhdtools.image.locators import (
 from vhdtools.image.source import Readable, open_source
 from vhdtools.layout import (
     BAT_ENTRY_SIZE,
+    DYNAMIC_HEADER_COOKIE,
     DYNAMIC_HEADER_SIZE,
     DiskType,
     DynamicHeader,
@@ -102,13 +103,6 @@ class Structure:
         """Where the blocks or the fixed disk's bytes must end: at the end footer, or the file's."""
         return self.file_size if self.end_footer is None else self.end_footer.offset
 
-    @property
-    def needed_bat_entries(self) -> int:
-        """The blocks that current size and block size amount to; 0 without a usable header."""
-        if self.footer is None or self.header is None or not self.header.block_size:
-            return 0
-        return -(-self.footer.current_size // self.header.block_size)
-
 
 def read_structure(file: str | os.PathLike[str] | Readable) -> Structure:
     """Find and decode everything in a file, or in what is open already, and stays so.
@@ -128,6 +122,8 @@ def read_structure(file: str | os.PathLike[str] | Readable) -> Structure:
 def _read(source: Readable) -> Structure:
     end = find_end_footer(source)
     copy = find_copy(source) if end is None or end.offset else None
+    if end is not None and end.end < source.size and not _belongs(end, copy):
+        end = None
     used = choose_footer(end, copy)
     if used is not None and used is end and end.footer.disk_type == DiskType.FIXED:
         copy = None
@@ -135,7 +131,7 @@ def _read(source: Readable) -> Structure:
     if used is not None and used.footer.disk_type in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
         header = _read_header(source, used.footer.data_offset)
     bat, padding, batmap = parse_bat(b""), b"", None
-    if header is not None and used is not None:
+    if header is not None and header.cookie == DYNAMIC_HEADER_COOKIE and used is not None:
         bat, padding = _read_bat(source, header, used.footer)
         batmap = _read_batmap(source, header)
     return Structure(
@@ -152,6 +148,13 @@ def _read(source: Readable) -> Structure:
         parent_name=None if header is None else decode_parent_name(header.parent_name),
         parent_locators=() if header is None else find_locators(source, header),
     )
+
+
+def _belongs(inner: FoundFooter, copy: FoundFooter | None) -> bool:
+    """Whether a footer in front of other bytes is the disk's, and not part of its content."""
+    if inner.footer.disk_type == DiskType.FIXED and inner.footer.current_size > inner.offset:
+        return False
+    return copy is None or not copy.valid or copy.footer.unique_id == inner.footer.unique_id
 
 
 def _read_header(source: Readable, offset: int) -> DynamicHeader | None:
