@@ -18,6 +18,7 @@ __all__ = [
     "paragraph",
     "printable",
     "quantity",
+    "share_text",
     "table",
     "terminal_width",
 ]
@@ -42,6 +43,14 @@ def can_show(characters: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def share_text(part: int, whole: int) -> str:
+    """A share in per cent; one that is neither none nor all is never shown as such."""
+    if part in (0, whole):
+        return "100 %" if part else "0 %"
+    share = 100 * part / whole
+    return "< 0.1 %" if share < 0.1 else "> 99.9 %" if 99.9 < share < 100 else f"{share:.1f} %"
 
 
 def heading(text: str) -> str:

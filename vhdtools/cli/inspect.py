@@ -3,37 +3,129 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import click
 
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import disk_options
-from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
+from vhdtools.inspection.deep import DeepProgress
 
 __all__ = ["inspect"]
 
+_TERMINAL = "the terminal"
+_PICTURES = (".svg", ".png")
+
 
 @click.command(short_help="Say all about disks, and whether Azure takes them.")
-@click.argument("disks", metavar="DISK...", nargs=-1, required=True)
+@click.argument("disks", metavar="DISK...", nargs=-1)
 @click.option(
-    "--json",
-    "as_json",
-    is_flag=True,
-    help="Print JSON: an object, or for several disks an array of them.",
+    "--json", "as_json", is_flag=True, help="Print JSON: an object, or for several disks an array."
 )
-@click.option("--deep", is_flag=True, help="Read the whole disk, too.")
+@click.option("--deep", is_flag=True, help="Read all of the disk, too: bitmaps, zeros, CRC-64.")
+@click.option(
+    "--map",
+    "map_to",
+    is_flag=False,
+    flag_value=_TERMINAL,
+    metavar="[FILE]",
+    help="Draw where the data is: here, or into FILE.svg or FILE.png.",
+)
+@click.option("--bat", is_flag=True, help="List where the blocks are, in runs.")
+@click.option(
+    "--hex",
+    "hex_of",
+    metavar="PART",
+    help="Show the bytes of a part: footer, copy, header, bat, batmap or block:N.",
+)
 @disk_options
 @click.pass_context
 def inspect(
-    ctx: click.Context, disks: tuple[str, ...], *, as_json: bool, deep: bool, **reading: Any
+    ctx: click.Context,
+    /,
+    disks: tuple[str, ...],
+    *,
+    as_json: bool,
+    deep: bool,
+    map_to: str | None,
+    bat: bool,
+    hex_of: str | None,
+    **reading: Any,
 ) -> None:
-    """Say all about each DISK."""
-    inspections = [inspect_disk(disk, deep=deep, **reading) for disk in disks]
-    if as_json:
-        objects = [inspection.to_json() for inspection in inspections]
-        click.echo(json.dumps(objects[0] if len(objects) == 1 else objects, indent=2))
+    """Say all about each DISK: what it is, what is wrong with it, and whether Azure takes it.
+
+    A summary comes first, then the findings, what Azure wants, and the fields. The exit code is 1
+    if any finding is an error. FINDINGS.md in the package explains every code.
+    """
+    disks, map_to = _map_argument(disks, map_to)
+    if not disks:
+        raise click.UsageError("Missing argument 'DISK...'.")
+    if as_json and (map_to or bat or hex_of):
+        raise click.UsageError("--json goes with none of --map, --bat and --hex.")
+    if map_to is not None:
+        _show_map(disks, map_to, reading)
+    elif bat or hex_of:
+        from vhdtools.cli.hex_dump import bat_text, hex_text
+
+        if bat:
+            _show_lines(disks, bat_text)
+        if hex_of:
+            _show_lines(disks, lambda disk: hex_text(disk, hex_of))
     else:
-        click.echo("\n\n".join(map(inspection_text, inspections)))
-    ctx.exit(1 if any(inspection.has_errors for inspection in inspections) else 0)
+        ctx.exit(_inspect(disks, as_json=as_json, deep=deep, reading=reading))
+
+
+def _inspect(disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict[str, Any]) -> int:
+    progress = _progress() if deep else None
+    failed = False
+    objects = []
+    for number, disk in enumerate(disks):
+        inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
+        failed = failed or inspection.has_errors
+        if as_json:
+            objects.append(inspection.to_json())
+        else:
+            click.echo(("\n\n" if number else "") + inspection_text(inspection))
+    if as_json:
+        click.echo(json.dumps(objects[0] if len(disks) == 1 else objects, indent=2))
+    return 1 if failed else 0
+
+
+def _progress() -> DeepProgress:
+    from vhdtools.cli.progress import choose_progress
+
+    return choose_progress(wanted=sys.stderr.isatty())
+
+
+def _map_argument(disks: tuple[str, ...], map_to: str | None) -> tuple[tuple[str, ...], str | None]:
+    """A word after --map that is no picture's name is a disk."""
+    if map_to is None or map_to == _TERMINAL or Path(map_to).suffix.lower() in _PICTURES:
+        return disks, map_to
+    return (map_to, *disks), _TERMINAL
+
+
+def _show_map(disks: tuple[str, ...], map_to: str, reading: dict[str, Any]) -> None:
+    from vhdtools.inspection.disk_map import map_disk
+
+    if map_to == _TERMINAL:
+        from vhdtools.cli.block_map import block_map_text, cells_that_fit
+
+        for disk in disks:
+            click.echo(block_map_text(map_disk(disk, cells_that_fit(), **reading)))
+        return
+    from vhdtools.cli.picture import PICTURE_CELLS, draw_picture
+
+    if len(disks) > 1:
+        raise click.UsageError("A picture is of one disk.")
+    draw_picture(map_disk(disks[0], PICTURE_CELLS, **reading), Path(map_to))
+    click.echo(f"Wrote {map_to}", err=True)
+
+
+def _show_lines(disks: tuple[str, ...], lines_of: Callable[[str], Iterable[str]]) -> None:
+    for disk in disks:
+        for line in lines_of(disk):
+            click.echo(line)

@@ -12,6 +12,7 @@ from vhdtools.cli.formatting import (
     paragraph,
     printable,
     quantity,
+    share_text,
     table,
     terminal_width,
 )
@@ -212,8 +213,8 @@ def _header(inspection: Inspection, structure: Structure, header: DynamicHeader)
     ]
     blocks = None if inspection.soundness is None else inspection.soundness.blocks
     if blocks is not None:
-        share = f"{100 * blocks.allocated / blocks.entries:.1f} % of {blocks.entries:,}"
-        rows.append(("blocks", f"{blocks.allocated:,} in the file, {share}"))
+        share = share_text(blocks.allocated, blocks.entries)
+        rows.append(("blocks", f"{blocks.allocated:,} of {blocks.entries:,} in the file: {share}"))
         if blocks.lowest is not None and blocks.highest is not None:
             order = "in order" if blocks.ascending else "in no order"
             gaps = f", {format_size(blocks.gaps)} of gaps" if blocks.gaps else ""

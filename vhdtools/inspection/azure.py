@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
-from vhdtools.inspection.describe import disk_type_name, quantity, size_text
+from vhdtools.inspection.describe import disk_type_name, quantity, short_size, size_text
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.layout import FOOTER_SIZE, DiskType
 from vhdtools.ranges import align_up
@@ -115,7 +115,7 @@ def judge(
     errors = sum(finding.level is Level.ERROR for finding in findings)
     readable = AzureCheck(
         "readable",
-        "a disk that can be read",
+        "a sound disk",
         quantity(errors, "error") if errors else "no errors",
         not errors,
         not errors,
@@ -177,7 +177,7 @@ def _footer_check(structure: Structure) -> AzureCheck:
     whole = good and end is not None and end.size == FOOTER_SIZE
     return AzureCheck(
         "footer",
-        "a valid footer in the last 512 bytes",
+        "a valid footer at the end",
         found,
         True,
         whole,
@@ -190,10 +190,10 @@ def _file_check(structure: Structure, current_size: int) -> AzureCheck:
     fits = structure.file_size == wanted
     return AzureCheck(
         "file-size",
-        "a file as large as the disk and its footer",
+        "a file of disk and footer",
         f"{structure.file_size:,} bytes"
         if fits
-        else f"{structure.file_size:,} instead of {wanted:,} bytes",
+        else f"{structure.file_size:,} bytes, not {wanted:,}",
         True,
         fits,
         "" if fits else "vhdtool upload uploads exactly that.",
@@ -204,8 +204,8 @@ def _mib_check(current_size: int, size: int) -> AzureCheck:
     missing = -size % _MIB
     return AzureCheck(
         "whole-mib",
-        "a virtual size of whole MiB",
-        size_text(size),
+        "whole MiB",
+        f"{size:,} bytes",
         True,
         not current_size % _MIB,
         f"vhdtool upload pads it by {quantity(missing, 'byte')} of zeros." if missing else "",
@@ -217,7 +217,7 @@ def _limit_checks(upload_size: int) -> Iterator[AzureCheck]:
     yield AzureCheck(
         "minimum-size",
         "at least 20 MiB",
-        size_text(upload_size - FOOTER_SIZE),
+        short_size(upload_size - FOOTER_SIZE),
         enough,
         enough,
         "" if enough else "Enlarge the disk first: qemu-img resize, or the program that made it.",
@@ -231,7 +231,7 @@ def _limit_checks(upload_size: int) -> Iterator[AzureCheck]:
     yield AzureCheck(
         "maximum-size",
         "at most 32,767 GiB",
-        size_text(upload_size - FOOTER_SIZE),
+        short_size(upload_size - FOOTER_SIZE),
         fits,
         fits,
         remedy,
@@ -254,8 +254,8 @@ def _os_checks(size: int, partitions: PartitionTable | None) -> Iterator[AzureCh
         remedy = ""
     yield AzureCheck(
         "os-disk",
-        "to boot: at most 4,095 GiB, generation 1 at most 2,048 GiB",
-        size_text(size),
+        "to boot: at most 4,095 GiB",
+        short_size(size),
         True,
         True,
         remedy,

@@ -15,6 +15,7 @@ __all__ = [
     "host_os_name",
     "printable",
     "quantity",
+    "short_size",
     "size_text",
     "time_of",
     "version_text",
@@ -102,12 +103,17 @@ def quantity(number: int, noun: str) -> str:
 
 def size_text(size: int) -> str:
     """A size for reading, in a binary unit and, from 1 KiB, in bytes too."""
-    if abs(size) < 1024:
+    return short_size(size) if size < 1024 else f"{short_size(size)} ({size:,} bytes)"
+
+
+def short_size(size: int) -> str:
+    """A size in a binary unit alone, rounded to two digits where it is not whole."""
+    if size < 1024:
         return quantity(size, "byte")
-    exponent = min((abs(size).bit_length() - 1) // 10, len(_UNITS) - 1)
-    value = size / (1 << (10 * exponent))
-    text = f"{value:,.2f}" if size % (1 << (10 * exponent)) else f"{value:,.0f}"
-    return f"{text} {_UNITS[exponent]} ({size:,} bytes)"
+    exponent = min((size.bit_length() - 1) // 10, len(_UNITS) - 1)
+    whole, rest = divmod(size, 1 << (10 * exponent))
+    text = f"{size / (1 << (10 * exponent)):,.2f}" if rest else f"{whole:,}"
+    return f"{text} {_UNITS[exponent]}"
 
 
 def printable(text: str) -> str:
