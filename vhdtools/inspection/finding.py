@@ -41,22 +41,27 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What all findings of one code have in common; `title` is the code in plain words."""
+    """What all findings of one code have in common; `title` is the code in plain words.
+
+    "{disk}" in `remedy` stands for the file's name, quoted for a shell.
+    """
 
     code: str
     level: Level
     title: str
     reading: str
     azure: str
+    remedy: str = ""
 
     def found(
         self,
         message: str,
         offset: int | None = None,
-        remedy: str = "",
+        *,
+        remedy: str | None = None,
         level: Level | None = None,
     ) -> Finding:
-        """A finding of this kind; `level` where the circumstances make it less or more."""
+        """A finding of this kind; `remedy` and `level` where the circumstances call for others."""
         return Finding(
             self.level if level is None else level,
             self.code,
@@ -64,7 +69,7 @@ class Kind:
             offset,
             self.reading,
             self.azure,
-            remedy,
+            self.remedy if remedy is None else remedy,
         )
 
 

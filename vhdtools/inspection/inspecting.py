@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -100,15 +100,13 @@ def inspect(
         source.close()
 
 
-def check_structure(
-    structure: Structure, soundness: Soundness, now: datetime, repair: str
-) -> Iterator[Finding]:
-    """All findings about one file by itself; `repair` is the command that mends its footers."""
+def check_structure(structure: Structure, soundness: Soundness, now: datetime) -> Iterator[Finding]:
+    """All findings about one file by itself."""
     for flaw in soundness.flaws:
-        yield CATALOGUE[flaw.code].found(flaw.problem, flaw.offset, flaw.remedy)
+        yield CATALOGUE[flaw.code].found(flaw.problem, flaw.offset)
     if structure.used is None:
         return
-    yield from check_footers(structure, repair)
+    yield from check_footers(structure)
     yield from check_fields(structure.used, structure, now)
     yield from check_sizes(structure.used, soundness)
     yield from check_header(structure)
@@ -118,7 +116,6 @@ def check_structure(
 
 def _inspect(source: Source, structure: Structure, options: _Options) -> Inspection:
     name = str(source.path)
-    repair = f"vhdtool repair {shlex.quote(name)} --write"
     chain = follow_chain(
         source,
         structure,
@@ -129,7 +126,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
     try:
         link = chain.links[0]
         base_known = options.fixed_base is not None
-        findings = list(check_structure(structure, link.soundness, options.now, repair))
+        findings = list(check_structure(structure, link.soundness, options.now))
         findings += check_chain(chain, options.now, base_known=base_known)
         findings += _parent_of_flawed(chain, options)
         sound = not any(finding.level is Level.ERROR for finding in findings)
@@ -143,7 +140,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
             soundness=link.soundness,
             allocated_bytes=_allocated(link),
             ancestors=tuple(_ancestors(chain)),
-            findings=_in_order(findings),
+            findings=_finished(findings, name),
             azure=judge(
                 structure,
                 link.soundness,
@@ -259,12 +256,12 @@ def _not_a_vhd(source: Source, structure: Structure) -> Inspection:
     soundness = examine(structure)
     if foreign is None:
         findings = [
-            CATALOGUE[flaw.code].found(flaw.problem, flaw.offset, flaw.remedy)
-            for flaw in soundness.flaws
+            CATALOGUE[flaw.code].found(flaw.problem, flaw.offset) for flaw in soundness.flaws
         ]
     else:
-        remedy = foreign.remedy.replace("{path}", shlex.quote(name))
-        findings = [file_kinds.NOT_A_VHD.found(f"this is {foreign.name}, not a VHD", 0, remedy)]
+        remedy = foreign.remedy.replace("{path}", "{disk}")
+        message = f"this is {foreign.name}, not a VHD"
+        findings = [file_kinds.NOT_A_VHD.found(message, 0, remedy=remedy)]
     return Inspection(
         path=name,
         format=None if foreign is None else foreign.format,
@@ -272,13 +269,13 @@ def _not_a_vhd(source: Source, structure: Structure) -> Inspection:
         soundness=soundness,
         allocated_bytes=None,
         ancestors=(),
-        findings=tuple(findings),
+        findings=_finished(findings, name),
         azure=judge(structure, soundness, findings, base_known=False, partitions=None),
     )
 
 
 def _unreadable(name: str, error: ImageError) -> Inspection:
-    findings = (_unreadable_finding(name, error),)
+    findings = _finished([_unreadable_finding(name, error)], name)
     return Inspection(
         path=name,
         format=None,
@@ -293,10 +290,16 @@ def _unreadable(name: str, error: ImageError) -> Inspection:
 
 def _unreadable_finding(name: str, error: ImageError) -> Finding:
     about = "" if error.subject == name else f"{error.subject}: "
-    return file_kinds.FILE_UNREADABLE.found(f"{about}{error.problem}", error.offset, error.remedy)
+    return file_kinds.FILE_UNREADABLE.found(
+        f"{about}{error.problem}", error.offset, remedy=error.remedy
+    )
 
 
-def _in_order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """The worst first; as they were found among equals."""
+def _finished(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
+    """The worst first, as they were found among equals; the file's name in the remedies."""
     levels = list(Level)
-    return tuple(sorted(findings, key=lambda finding: levels.index(finding.level)))
+    quoted = shlex.quote(name)
+    return tuple(
+        replace(finding, remedy=finding.remedy.replace("{disk}", quoted))
+        for finding in sorted(findings, key=lambda finding: levels.index(finding.level))
+    )

@@ -71,11 +71,7 @@ def _check_batmap(
     elif batmap.bitmap is not None:
         yield from _compare(batmap.bitmap, structure, batmap.header.map_offset)
     if batmap.header.encrypted:
-        yield kinds.ENCRYPTED.found(
-            "the batmap holds the hash of an encryption key",
-            batmap.offset,
-            "Decrypt the disk on the Xen host that encrypted it.",
-        )
+        yield kinds.ENCRYPTED.found("the batmap holds the hash of an encryption key", batmap.offset)
 
 
 def _batmap_problems(batmap: FoundBatmap, header: DynamicHeader) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 
@@ -33,11 +34,7 @@ def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Fi
     if chain.raw is not None:
         yield kinds.PARENT_RAW_USED.found(f"the parent is the raw file {_shown(chain.raw.path)}")
     if chain.too_deep:
-        yield kinds.PARENT_DEPTH.found(
-            f"the chain of parents has more than {MAX_DEPTH} disks",
-            None,
-            "Merge some of the disks into one with the program that made them.",
-        )
+        yield kinds.PARENT_DEPTH.found(f"the chain of parents has more than {MAX_DEPTH} disks")
     if chain.failure is not None:
         yield parent_not_found(chain.links, chain.failure)
 
@@ -62,19 +59,18 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
 
 
 def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
-    name = _shown(link.structure.path)
+    name, quoted = _shown(link.structure.path), shlex.quote(str(link.structure.path))
     flaws = link.soundness.flaws
     if flaws:
         more = f", and {quantity(len(flaws) - 1, 'error')} more" if len(flaws) > 1 else ""
         yield kinds.PARENT_DAMAGED.found(
-            f"the parent {name} is damaged: {flaws[0].problem}{more}", None, flaws[0].remedy
+            f"the parent {name} is damaged: {flaws[0].problem}{more}",
+            remedy=f"{flaws[0].remedy} All about it: vhdtool inspect {quoted}",
         )
     elif link.soundness.surplus and not base_known:
         yield footer_kinds.FIXED_TOO_LONG.found(
             f"the file of the parent {name} is {size_text(link.soundness.surplus)} longer than "
-            "the disk and its footer",
-            None,
-            "Say --fixed-base start if the parent begins at byte 0, --fixed-base end if not.",
+            "the disk and its footer"
         )
 
 
@@ -120,15 +116,10 @@ def parent_not_found(links: Sequence[Link], search: ParentSearch) -> Finding:
         if told
         else "; the disk names no place to look at"
     )
-    remedy = (
-        "If you trust that name, say --raw-parent."
-        if kind is kinds.PARENT_RAW
-        else "Say where the parent is: --parent-dir FOLDER."
-    )
     identity = "" if kind is kinds.PARENT_RAW else f", with the unique id {wanted},"
     # Offsets are in the inspected file, not in a parent.
     place = at + _AT["parent_unique_id"] if at is not None and len(links) == 1 else None
-    return kind.found(f"{whose}{called}{identity} {problem}{looked}", place, remedy)
+    return kind.found(f"{whose}{called}{identity} {problem}{looked}", place)
 
 
 _OUTCOMES: dict[str, tuple[Kind, str]] = {

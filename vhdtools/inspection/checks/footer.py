@@ -42,55 +42,53 @@ _NEWEST_TAP = 0x0001_0003
 _AT = {place.name: place.offset for place in FOOTER_FIELDS}
 
 
-def check_footers(structure: Structure, repair: str) -> Iterator[Finding]:
-    """Which footers there are and whether they agree; `repair` is the command that mends them."""
+def check_footers(structure: Structure) -> Iterator[Finding]:
+    """Which footers there are, and whether they agree."""
     end, copy, used = structure.end_footer, structure.footer_copy, structure.used
     if used is None:
         return
     if used.valid and used is copy:
-        yield from _end_is_bad(structure, repair)
+        yield from _end_is_bad(structure)
     elif used.valid and used.footer.disk_type != DiskType.FIXED:
-        yield from _check_copy(used, copy, repair)
+        yield from _check_copy(used, copy)
     if end is not None and end.size < 512:
         # With a copy that is whole, nothing is lost.
         level = Level.INFO if copy is not None and copy.valid else Level.WARNING
         yield kinds.FOOTER_511.found(
             "the footer has 511 bytes, as Virtual PC wrote it before 2004",
             end.offset,
-            repair,
-            level,
+            level=level,
         )
     if structure.trailing_bytes:
+        end_of_disk = structure.file_size - structure.trailing_bytes
         yield kinds.TRAILING_BYTES.found(
             f"{size_text(structure.trailing_bytes)} follow the footer",
-            structure.file_size - structure.trailing_bytes,
-            repair,
+            end_of_disk,
+            remedy=f"If they are of no use, cut them off: truncate -s {end_of_disk} {{disk}}",
         )
 
 
-def _end_is_bad(structure: Structure, repair: str) -> Iterator[Finding]:
+def _end_is_bad(structure: Structure) -> Iterator[Finding]:
     end = structure.end_footer
     if end is None:
         yield kinds.END_FOOTER_MISSING.found(
             "there is no footer at the end of the file; its copy at the start is used",
             structure.file_size,
-            repair,
         )
     elif end.footer.cookie != POISON_COOKIE:
         problem = "a wrong checksum" if end.cookie_ok else "a damaged cookie"
         yield kinds.END_FOOTER_DAMAGED.found(
             f"the footer at the end has {problem}; its copy at the start is used",
             end.offset,
-            repair,
         )
 
 
-def _check_copy(used: FoundFooter, copy: FoundFooter | None, repair: str) -> Iterator[Finding]:
+def _check_copy(used: FoundFooter, copy: FoundFooter | None) -> Iterator[Finding]:
     if used.offset == 0:
         return
     if copy is None:
         yield kinds.FOOTER_COPY_MISSING.found(
-            "there is no copy of the footer at the start; the footer at the end is used", 0, repair
+            "there is no copy of the footer at the start; the footer at the end is used", 0
         )
     elif copy.footer.cookie == POISON_COOKIE:
         return
@@ -99,7 +97,6 @@ def _check_copy(used: FoundFooter, copy: FoundFooter | None, repair: str) -> Ite
         yield kinds.FOOTER_COPY_DAMAGED.found(
             f"the footer's copy at the start has {problem}; the footer at the end is used",
             copy.offset,
-            repair,
         )
     else:
         differing = _differing(used, copy)
@@ -108,7 +105,6 @@ def _check_copy(used: FoundFooter, copy: FoundFooter | None, repair: str) -> Ite
                 f"the footer and its copy at the start differ in {', '.join(differing)}; "
                 "the footer at the end is used",
                 used.offset,
-                "If the end is right, make the copy equal: " + repair,
             )
 
 
@@ -194,7 +190,6 @@ def _check_data_offset(footer: Footer, at: int, structure: Structure) -> Iterato
             "the disk type is fixed, but where the data offset points, there is a dynamic disk "
             "header",
             offset,
-            "Find out from its origin whether the disk is fixed or dynamic.",
         )
 
 
@@ -220,8 +215,6 @@ def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
             f"the disk and its footer need {size_text(current)} and 512 bytes, the file has "
             f"{size_text(soundness.surplus)} more",
             0,
-            "Say --fixed-base start if the disk begins at byte 0 (qemu's reading), "
-            f"--fixed-base end if it begins at byte {soundness.surplus:,} (7-Zip's).",
         )
     if guest % 512:
         yield kinds.SIZE_NOT_SECTORS.found(
@@ -240,7 +233,6 @@ def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
             f"the virtual size is {size_text(guest)}, by the geometry; the current size is "
             f"{size_text(current)}",
             at + _AT["current_size"],
-            "The other one is chosen by --size-rule current.",
         )
     yield from _check_geometry(footer, at)
     if footer.original_size != current:

@@ -15,6 +15,7 @@ REGIONS_OVERLAP = Kind(
     "Headers, BAT, batmap or parent locators lie over each other",
     "At least one of them is overwritten; which one cannot be told.",
     NO_UPLOAD,
+    "Copy or export the disk again from where it came from.",
 )
 BAT_TOO_SMALL = Kind(
     "bat-too-small",
@@ -22,6 +23,7 @@ BAT_TOO_SMALL = Kind(
     "The BAT has too few entries for the disk's size",
     "The end of the disk cannot be found.",
     NO_UPLOAD,
+    "Copy or export the disk again from where it came from.",
 )
 BAT_OUTSIDE = Kind(
     "bat-outside-file",
@@ -29,6 +31,7 @@ BAT_OUTSIDE = Kind(
     "The BAT is not wholly in the file",
     "Where the blocks are is unknown; nothing can be read.",
     NO_UPLOAD,
+    "The file was cut, or its header damaged: copy it again.",
 )
 BAT_TOO_LARGE = Kind(
     "bat-too-large",
@@ -36,6 +39,7 @@ BAT_TOO_LARGE = Kind(
     "The disk has more blocks than vhdtools reads",
     "The disk cannot be read within bounded memory.",
     "Convert it to a block size of 2 MiB first.",
+    "Convert it to larger blocks: qemu-img convert -f vpc -O vpc -o force_size=on {disk} NEW.vhd",
 )
 BLOCK_OVER_METADATA = Kind(
     "block-over-metadata",
@@ -43,6 +47,7 @@ BLOCK_OVER_METADATA = Kind(
     "A block lies over headers, BAT, batmap or parent locators",
     "What the guest reads there is not what it wrote.",
     NO_UPLOAD,
+    "Copy or export the disk again from where it came from.",
 )
 BLOCK_PAST_END = Kind(
     "block-past-end",
@@ -50,6 +55,7 @@ BLOCK_PAST_END = Kind(
     "A block reaches past the end of the data, into the footer or out of the file",
     "Its data is missing or overwritten, in part or wholly. The file was probably cut.",
     NO_UPLOAD,
+    "The file was cut: copy it again.",
 )
 BLOCKS_OVERLAP = Kind(
     "blocks-overlap",
@@ -57,6 +63,7 @@ BLOCKS_OVERLAP = Kind(
     "Two blocks lie over each other",
     "At least one of them holds the other's data.",
     NO_UPLOAD,
+    "Restore the disk from a backup, or export it again from where it came from.",
 )
 BAT_EXTRA = Kind(
     "bat-extra-entries",
@@ -113,6 +120,7 @@ ENCRYPTED = Kind(
     "The disk is encrypted by tapdisk: its batmap holds a hash of the key",
     "Blocks are read as they are stored, encrypted.",
     "The guest in Azure would see encrypted data; decrypt the disk first.",
+    "Decrypt the disk on the Xen host that encrypted it.",
 )
 BITMAP_CLEAR_DATA = Kind(
     "bitmap-clear-over-data",
@@ -120,6 +128,7 @@ BITMAP_CLEAR_DATA = Kind(
     "Sectors that the bitmap calls never written hold data",
     "They are read as zeros, as by the specification; qemu and others read the data.",
     "vhdtool upload uploads zeros there. Compare with the program that used the disk.",
+    "Find out which view the program that used the disk has; qemu-img convert keeps the data.",
 )
 BLOCKS_ALL_ZERO = Kind(
     "blocks-all-zero",

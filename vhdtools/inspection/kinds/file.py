@@ -10,6 +10,7 @@ FILE_UNREADABLE = Kind(
     "The file cannot be read",
     "Nothing can be said about the disk, or about the part that could not be read.",
     "It cannot be uploaded.",
+    "Check the path, your permissions, and the disk or network share that holds the file.",
 )
 EMPTY_FILE = Kind(
     "empty-file",
@@ -17,6 +18,7 @@ EMPTY_FILE = Kind(
     "The file is empty",
     "There is nothing to read.",
     "It cannot be uploaded.",
+    "Copy the disk again from where it came from.",
 )
 NOT_A_VHD = Kind(
     "not-a-vhd",
@@ -24,6 +26,7 @@ NOT_A_VHD = Kind(
     "The file is not a VHD",
     "Nothing is read as a VHD.",
     "Azure takes VHDs alone; convert it first.",
+    "Convert or unpack it, as the message says.",
 )
 
 FILE_CHANGED = Kind(
@@ -32,6 +35,7 @@ FILE_CHANGED = Kind(
     "The file was written to while it was inspected",
     "What was found may be a mixture of old and new.",
     "Stop whatever uses the disk before it is uploaded.",
+    "Shut down the virtual machine, or whatever writes to the disk, and inspect it again.",
 )
 
 KINDS = (FILE_UNREADABLE, EMPTY_FILE, NOT_A_VHD, FILE_CHANGED)

@@ -15,6 +15,8 @@ FOOTER_MISSING = Kind(
     "There is no footer, neither at the end nor as a copy at the start",
     "Size and type of the disk are unknown; nothing can be read.",
     "Azure refuses the blob: it looks for 'conectix' in the last 512 bytes.",
+    "If it was a VHD, it was cut: copy it again. A raw disk: qemu-img convert -f raw -O vpc "
+    "-o subformat=fixed,force_size=on {disk} NEW.vhd",
 )
 FOOTER_COOKIE = Kind(
     "footer-cookie",
@@ -22,6 +24,8 @@ FOOTER_COOKIE = Kind(
     "The only footer does not begin with 'conectix'",
     "Size and type of the disk cannot be trusted.",
     "Azure refuses the blob: it looks for 'conectix' in the last 512 bytes.",
+    "Compare the first 512 and the last 512 bytes with the disk's origin: vhdtool inspect "
+    "--hex footer {disk}",
 )
 FOOTER_CHECKSUM = Kind(
     "footer-checksum",
@@ -29,6 +33,8 @@ FOOTER_CHECKSUM = Kind(
     "No footer has a right checksum",
     "Size and type of the disk cannot be trusted.",
     "Azure refuses a footer whose checksum is wrong.",
+    "Compare the fields with what you know of the disk; if they are right: vhdtool repair "
+    "{disk} --fix-checksum footer --write",
 )
 DISK_DISABLED = Kind(
     "disk-disabled",
@@ -36,6 +42,7 @@ DISK_DISABLED = Kind(
     "The disk was disabled: its footer's cookie is v_poison",
     "Xen's blktap marks a disk so when its content must not be used any more.",
     "Do not upload it.",
+    "Ask the Xen host's administrator what failed before the disk is used.",
 )
 END_FOOTER_MISSING = Kind(
     "end-footer-missing",
@@ -43,6 +50,7 @@ END_FOOTER_MISSING = Kind(
     "The footer at the end is missing; the copy at the start is good",
     "The copy is used. The file may have been cut, so look at the other findings.",
     NEW_FOOTER,
+    "vhdtool repair {disk} --write",
 )
 END_FOOTER_DAMAGED = Kind(
     "end-footer-damaged",
@@ -50,6 +58,7 @@ END_FOOTER_DAMAGED = Kind(
     "The footer at the end has a wrong checksum; the copy at the start is good",
     "The copy is used.",
     NEW_FOOTER,
+    "vhdtool repair {disk} --write",
 )
 FOOTER_COPY_MISSING = Kind(
     "footer-copy-missing",
@@ -57,6 +66,7 @@ FOOTER_COPY_MISSING = Kind(
     "The footer's copy at the start is missing; the one at the end is good",
     "The footer at the end is used. Programs that trust the copy (qemu) refuse the disk.",
     NOTHING,
+    "vhdtool repair {disk} --write",
 )
 FOOTER_COPY_DAMAGED = Kind(
     "footer-copy-damaged",
@@ -64,6 +74,7 @@ FOOTER_COPY_DAMAGED = Kind(
     "The footer's copy at the start has a wrong checksum; the one at the end is good",
     "The footer at the end is used. Programs that trust the copy (qemu) refuse the disk.",
     NOTHING,
+    "vhdtool repair {disk} --write",
 )
 FOOTERS_DIFFER = Kind(
     "footers-differ",
@@ -71,6 +82,8 @@ FOOTERS_DIFFER = Kind(
     "The footer and its copy are both valid, and differ",
     "The footer at the end is used. Other programs may use the copy, and see another disk.",
     "Make sure that the size at the end is the right one before you upload.",
+    "Find out which of them is right, then: vhdtool repair {disk} --use end --write (or "
+    "--use copy)",
 )
 FOOTER_511 = Kind(
     "footer-511-bytes",
@@ -78,6 +91,7 @@ FOOTER_511 = Kind(
     "The footer has 511 bytes, as old Virtual PC wrote it",
     "Read as if the last, reserved byte were there.",
     NEW_FOOTER,
+    "vhdtool repair {disk} --write",
 )
 TRAILING_BYTES = Kind(
     "trailing-bytes",
@@ -85,6 +99,7 @@ TRAILING_BYTES = Kind(
     "There are bytes after the footer",
     "They are ignored. Programs that look in the last 512 bytes find no footer.",
     NEW_FOOTER,
+    "If they are of no use, cut them off: truncate -s SIZE {disk}",
 )
 FOOTER_VERSION = Kind(
     "footer-version",
@@ -92,6 +107,7 @@ FOOTER_VERSION = Kind(
     "The footer is of another major version than 1",
     "What its fields mean is unknown.",
     "Azure takes version 1.0 alone.",
+    "Convert the disk with the program that made it.",
 )
 FOOTER_VERSION_MINOR = Kind(
     "footer-version-minor",
@@ -106,6 +122,7 @@ DISK_TYPE = Kind(
     "The disk type is none that is in use",
     "Only fixed (2), dynamic (3) and differencing (4) disks can be read.",
     "Azure takes fixed disks; vhdtool upload makes one of the other two.",
+    "Compare the disk with its origin, or convert it with the program that made it.",
 )
 DISK_TYPE_CONTRADICTED = Kind(
     "disk-type-contradicted",
@@ -113,6 +130,7 @@ DISK_TYPE_CONTRADICTED = Kind(
     "The disk type and the rest of the file contradict each other",
     "Reading it as the type that is written would give wrong data.",
     "Do not upload it before the type is known.",
+    "Find out from the disk's origin whether it is fixed or dynamic.",
 )
 SIZE_ZERO = Kind(
     "size-zero",
@@ -120,6 +138,7 @@ SIZE_ZERO = Kind(
     "The virtual size is 0",
     "There is nothing to read.",
     "Azure takes no disk under 20 MiB.",
+    "Copy or export the disk again from where it came from.",
 )
 SIZE_OVER_LIMIT = Kind(
     "size-over-limit",
@@ -127,6 +146,7 @@ SIZE_OVER_LIMIT = Kind(
     "The virtual size is above what the format can hold",
     "The BAT cannot reach all of the disk, so its size is not to be believed.",
     "Do not upload it before the size is known.",
+    "Copy or export the disk again from where it came from.",
 )
 SIZE_NOT_SECTORS = Kind(
     "size-not-sectors",
@@ -148,6 +168,7 @@ FIXED_WITHOUT_END = Kind(
     "A fixed disk's footer stands at the start of the file, and none at its end",
     "A fixed disk has no copy of its footer, so what this is cannot be told.",
     "Do not upload it before it is known what the file is.",
+    "Copy or export the disk again from where it came from.",
 )
 FIXED_TOO_SHORT = Kind(
     "fixed-too-short",
@@ -155,6 +176,7 @@ FIXED_TOO_SHORT = Kind(
     "The file of a fixed disk is shorter than the disk",
     "The end of the disk is missing.",
     "Do not upload it: the guest would see zeros, or nothing, where data was.",
+    "The file was cut: copy it again.",
 )
 FIXED_TOO_LONG = Kind(
     "fixed-too-long",
@@ -162,6 +184,8 @@ FIXED_TOO_LONG = Kind(
     "The file of a fixed disk is longer than the disk and its footer",
     "It cannot be told whether the disk begins at byte 0 or ends before the footer.",
     "vhdtool upload refuses to guess: say --fixed-base start or --fixed-base end.",
+    "Say --fixed-base start if the disk begins at byte 0 (qemu's reading), --fixed-base end "
+    "if it ends at the footer (7-Zip's).",
 )
 FIXED_DATA_OFFSET = Kind(
     "fixed-data-offset",
@@ -197,6 +221,7 @@ SAVED_STATE = Kind(
     "The virtual machine was in a saved state",
     "What its memory held is not in this disk; file systems may be in the middle of a change.",
     "Shut the machine down before its disk is uploaded.",
+    "Resume the virtual machine, and shut it down.",
 )
 UNIQUE_ID_NULL = Kind(
     "unique-id-null",
@@ -274,6 +299,7 @@ SIZE_BY_GEOMETRY = Kind(
     "For this creator the guest sees the geometry's size",
     "The virtual size is the geometry's, not the current size; --size-rule chooses.",
     "The uploaded disk has the virtual size, padded to a whole MiB.",
+    "The other size is chosen by --size-rule current.",
 )
 ORIGINAL_SIZE = Kind(
     "original-size-differs",

@@ -16,6 +16,7 @@ HEADER_OUTSIDE = Kind(
     "The dynamic disk header is not in the file",
     NO_BLOCKS,
     NO_UPLOAD,
+    "The file was cut, or its footer damaged: copy it again.",
 )
 HEADER_COOKIE = Kind(
     "header-cookie",
@@ -23,6 +24,7 @@ HEADER_COOKIE = Kind(
     "There is no dynamic disk header where the footer says",
     NO_BLOCKS,
     NO_UPLOAD,
+    "Copy or export the disk again from where it came from.",
 )
 HEADER_CHECKSUM = Kind(
     "header-checksum",
@@ -30,6 +32,8 @@ HEADER_CHECKSUM = Kind(
     "The dynamic disk header has a wrong checksum",
     NO_BLOCKS,
     NO_UPLOAD,
+    "Compare the fields with what you know of the disk; if they are right: vhdtool repair "
+    "{disk} --fix-checksum header --write",
 )
 HEADER_VERSION = Kind(
     "header-version",
@@ -37,6 +41,7 @@ HEADER_VERSION = Kind(
     "The dynamic disk header is of another major version than 1",
     "What its fields mean is unknown.",
     NO_UPLOAD,
+    "Convert the disk with the program that made it.",
 )
 HEADER_VERSION_MINOR = Kind(
     "header-version-minor",
@@ -79,6 +84,7 @@ BLOCK_SIZE = Kind(
     "The block size is not a power of two of at least 512 bytes",
     NO_BLOCKS,
     NO_UPLOAD,
+    "Copy or export the disk again from where it came from.",
 )
 BLOCK_SIZE_UNUSUAL = Kind(
     "block-size-unusual",
@@ -93,6 +99,7 @@ PARENT_ID_IN_DYNAMIC = Kind(
     "A dynamic disk carries the unique id of a parent",
     "It is read without a parent. If it was a differencing disk, data of the parent is missing.",
     "Make sure that the disk is complete before you upload it.",
+    "Ask whoever made the disk whether it is the difference to another one.",
 )
 PARENT_FIELDS_IN_DYNAMIC = Kind(
     "dynamic-with-parent-fields",

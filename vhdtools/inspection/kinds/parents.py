@@ -16,6 +16,7 @@ PARENT_MISSING = Kind(
     "The parent of a differencing disk was not found",
     NO_READ,
     NO_UPLOAD,
+    "Say where the parent is: vhdtool inspect --parent-dir FOLDER {disk}",
 )
 PARENT_WRONG = Kind(
     "parent-wrong-id",
@@ -23,6 +24,7 @@ PARENT_WRONG = Kind(
     "The parent that was found is another disk",
     "Sectors that are not in this file would come from another disk; they are not read.",
     NO_UPLOAD,
+    "Say where the true parent is: vhdtool inspect --parent-dir FOLDER {disk}",
 )
 PARENT_CYCLE = Kind(
     "parent-cycle",
@@ -30,6 +32,7 @@ PARENT_CYCLE = Kind(
     "The chain of parents comes back to a disk that is in it already",
     "The chain has no end; nothing can be read.",
     NO_UPLOAD,
+    "Say where the true parent is: vhdtool inspect --parent-dir FOLDER {disk}",
 )
 PARENT_DEPTH = Kind(
     "parent-chain-too-long",
@@ -37,6 +40,7 @@ PARENT_DEPTH = Kind(
     "The chain of parents is longer than any sane one",
     "The chain is not followed to its end; nothing can be read.",
     NO_UPLOAD,
+    "Merge some of the disks into one with the program that made them.",
 )
 PARENT_DAMAGED = Kind(
     "parent-damaged",
@@ -44,6 +48,7 @@ PARENT_DAMAGED = Kind(
     "A parent in the chain has errors of its own",
     NO_READ,
     NO_UPLOAD,
+    "Inspect the parent by itself.",
 )
 PARENT_RAW = Kind(
     "parent-raw",
@@ -51,6 +56,7 @@ PARENT_RAW = Kind(
     "The parent's unique id is all zeros: the parent is a raw disk",
     "A raw file cannot be told from another one, so it is read only when you say so.",
     NO_UPLOAD,
+    "If you trust the parent's name: vhdtool inspect --raw-parent {disk}",
 )
 PARENT_RAW_USED = Kind(
     "parent-raw-used",
