@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as NotYetError
 from typing import TypeVar
 
 __all__ = ["run_ordered"]
@@ -38,12 +39,20 @@ def run_ordered(
     pending: deque[Future[R]] = deque()
 
     def due() -> R | None:
-        while not pending[0].done():
-            wait((pending[0],), timeout=_POLL_SECONDS)
-            if stop.is_set():
-                halt.set()
-                _cancel(pending)
-        return None if pending[0].cancelled() else pending.popleft().result()
+        head = pending[0]
+        while not head.cancelled():
+            try:
+                result = head.result(timeout=_POLL_SECONDS)
+            except NotYetError:
+                if head.done():  # the task's own
+                    raise
+                if stop.is_set():
+                    halt.set()
+                    _cancel(pending)
+            else:
+                pending.popleft()
+                return result
+        return None
 
     try:
         for task in tasks:
