@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import click
 
 from vhdtools.cli.inspect_text import inspection_text
-from vhdtools.cli.options import disk_options
+from vhdtools.cli.options import access_options, disk_options
+from vhdtools.image import SizeRule
+from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
 from vhdtools.inspection.deep import DeepProgress
 
@@ -19,6 +24,7 @@ __all__ = ["inspect"]
 
 _TERMINAL = "the terminal"
 _PICTURES = (".svg", ".png")
+_ACCOUNT_VARIABLES = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT")
 
 
 @click.command(short_help="Say all about disks, and whether Azure takes them.")
@@ -43,6 +49,7 @@ _PICTURES = (".svg", ".png")
     help="Show the bytes of a part: footer, copy, header, bat, batmap or block:N.",
 )
 @disk_options
+@access_options
 @click.pass_context
 def inspect(
     ctx: click.Context,
@@ -54,9 +61,14 @@ def inspect(
     map_to: str | None,
     bat: bool,
     hex_of: str | None,
+    connection_string: str | None,
+    sas_file: str | None,
     **reading: Any,
 ) -> None:
     """Say all about each DISK: what it is, what is wrong with it, and whether Azure takes it.
+
+    A DISK is a file, or a page blob: its URL, or CONTAINER/BLOB of an account that the
+    environment names. Of a blob, a few ranges are read.
 
     A summary comes first, then the findings, what Azure wants, and the fields. The exit code is 1
     if any finding is an error. FINDINGS.md in the package explains every code.
@@ -76,15 +88,29 @@ def inspect(
         if hex_of:
             _show_lines(disks, lambda disk: hex_text(disk, hex_of))
     else:
-        ctx.exit(_inspect(disks, as_json=as_json, deep=deep, reading=reading))
+        access = _Access(connection_string, sas_file)
+        ctx.exit(_inspect(disks, as_json=as_json, deep=deep, reading=reading, access=access))
 
 
-def _inspect(disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict[str, Any]) -> int:
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """What the command line gives for getting at page blobs."""
+
+    connection_string: str | None = field(repr=False)
+    sas_file: str | None
+
+
+def _inspect(
+    disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict[str, Any], access: _Access
+) -> int:
     progress = _progress() if deep else None
     failed = False
     objects = []
     for number, disk in enumerate(disks):
-        inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
+        if _is_remote(disk, access):
+            inspection = _inspect_remote(disk, access, reading["size_rule"])
+        else:
+            inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
         failed = failed or inspection.has_errors
         if as_json:
             objects.append(inspection.to_json())
@@ -93,6 +119,32 @@ def _inspect(disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict
     if as_json:
         click.echo(json.dumps(objects[0] if len(disks) == 1 else objects, indent=2))
     return 1 if failed else 0
+
+
+def _is_remote(disk: str, access: _Access) -> bool:
+    """Whether `disk` is in a page blob: a URL, or CONTAINER/BLOB of an account that is known."""
+    if disk.startswith(("https://", "http://")):
+        return True
+    known = access.connection_string or any(map(os.environ.get, _ACCOUNT_VARIABLES))
+    return bool(known) and "/" in disk and not os.path.lexists(disk)
+
+
+def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspection:
+    from vhdtools.cli.credentials import find_credentials
+    from vhdtools.inspection.page_blob import UploadMarks, inspect_page_blob
+    from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
+
+    def marks_in(metadata: Mapping[str, str]) -> UploadMarks:
+        checkpoint = Checkpoint.read(metadata)
+        return UploadMarks(
+            None if checkpoint is None else checkpoint.offset, finished_crc64(metadata)
+        )
+
+    credentials = find_credentials(
+        disk, connection_string=access.connection_string, sas_file=access.sas_file
+    )
+    with closing(credentials.open_target(disk)) as target:
+        return inspect_page_blob(target, marks_in, size_rule=size_rule)
 
 
 def _progress() -> DeepProgress:

@@ -18,7 +18,14 @@ from vhdtools.inspection.finding import Finding, Level
 from vhdtools.layout import FOOTER_SIZE, DiskType
 from vhdtools.ranges import align_up
 
-__all__ = ["AzureCheck", "AzureVerdict", "PartitionTable", "judge", "partition_table"]
+__all__ = [
+    "PARTITION_BYTES",
+    "AzureCheck",
+    "AzureVerdict",
+    "PartitionTable",
+    "judge",
+    "partition_table",
+]
 
 PartitionTable: TypeAlias = Literal["mbr", "gpt"]
 
@@ -83,8 +90,12 @@ class AzureVerdict:
         )
 
 
+PARTITION_BYTES = 1024
+"""As much of a disk's start as `partition_table` looks at."""
+
+
 def partition_table(start: bytes) -> PartitionTable | None:
-    """The kind of partition table that a disk has, by its first 1024 bytes."""
+    """The kind of partition table that a disk has, by its first `PARTITION_BYTES`."""
     if start[512:520] == b"EFI PART":
         return "gpt"
     # A file system without partitions has the same mark; its first bytes are a jump then.

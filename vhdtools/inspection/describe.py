@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
+from vhdtools.image.wording import printable
 from vhdtools.layout import EPOCH, Footer
 
 __all__ = [
@@ -114,11 +115,3 @@ def short_size(size: int) -> str:
     whole, rest = divmod(size, 1 << (10 * exponent))
     text = f"{size / (1 << (10 * exponent)):,.2f}" if rest else f"{whole:,}"
     return f"{text} {_UNITS[exponent]}"
-
-
-def printable(text: str) -> str:
-    """`text` with everything escaped that could move a terminal's cursor, or deceive the eye."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
-        for character in text
-    )

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -14,29 +13,22 @@ from vhdtools.image import FixedBase, SizeRule
 from vhdtools.image.chain import Chain, Link, follow_chain
 from vhdtools.image.opening import assemble
 from vhdtools.image.parents import find_parent
-from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
-from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
-from vhdtools.inspection.azure import PartitionTable, judge, partition_table
-from vhdtools.inspection.checks.blocks import check_blocks
+from vhdtools.inspection.azure import PARTITION_BYTES, PartitionTable, judge, partition_table
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
-from vhdtools.inspection.checks.footer import check_fields, check_footers, check_sizes
-from vhdtools.inspection.checks.header import check_header
-from vhdtools.inspection.checks.locators import check_locators
+from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.deep import DeepProgress, DeepResult, NoProgress, read_all
 from vhdtools.inspection.describe import disk_type_name
 from vhdtools.inspection.finding import Finding, Level
-from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.inspection.kinds import file as file_kinds
+from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable, unreadable_finding
 from vhdtools.inspection.report import Ancestor, Inspection
 from vhdtools.layout import DiskType
 from vhdtools.ranges import PAGE, align_up
 
-__all__ = ["check_structure", "inspect"]
-
-_PARTITION_BYTES = 1024
+__all__ = ["inspect"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,30 +80,16 @@ def inspect(
     try:
         source = open_source(path)
     except SourceReadError as error:
-        return _unreadable(str(path), error)
+        return unreadable(str(path), error)
     try:
         structure = read_structure(source)
         if structure.footer is None:
-            return _not_a_vhd(source, structure)
+            return not_a_vhd(source, structure, str(path))
         return _inspect(source, structure, options)
     except SourceReadError as error:
-        return _unreadable(str(path), error)
+        return unreadable(str(path), error)
     finally:
         source.close()
-
-
-def check_structure(structure: Structure, soundness: Soundness, now: datetime) -> Iterator[Finding]:
-    """All findings about one file by itself."""
-    for flaw in soundness.flaws:
-        yield CATALOGUE[flaw.code].found(flaw.problem, flaw.offset)
-    if structure.used is None:
-        return
-    yield from check_footers(structure)
-    yield from check_fields(structure.used, structure, now)
-    yield from check_sizes(structure.used, soundness)
-    yield from check_header(structure)
-    yield from check_blocks(structure, soundness)
-    yield from check_locators(structure)
 
 
 def _inspect(source: Source, structure: Structure, options: _Options) -> Inspection:
@@ -140,7 +118,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
             soundness=link.soundness,
             allocated_bytes=_allocated(link),
             ancestors=tuple(_ancestors(chain)),
-            findings=_finished(findings, name),
+            findings=finished(findings, name),
             azure=judge(
                 structure,
                 link.soundness,
@@ -196,7 +174,7 @@ def _read(chain: Chain, options: _Options) -> _Read:
     findings: list[Finding] = []
     link = chain.links[0]
     try:
-        start = bytearray(min(_PARTITION_BYTES, image.virtual_size))
+        start = bytearray(min(PARTITION_BYTES, image.virtual_size))
         image.read_into(0, start)
         partitions = partition_table(bytes(start))
         if options.deep:
@@ -205,7 +183,7 @@ def _read(chain: Chain, options: _Options) -> _Read:
             )
             findings += check_deep(deep, link.structure)
     except ImageError as error:
-        findings.append(_unreadable_finding(str(link.structure.path), error))
+        findings.append(unreadable_finding(str(link.structure.path), error))
     return _Read(partitions, deep, tuple(findings))
 
 
@@ -246,60 +224,3 @@ def _ancestors(chain: Chain) -> Iterator[Ancestor]:
             )
     if chain.raw is not None:
         yield Ancestor(str(chain.raw.path), "raw", b"", chain.raw.size, True)
-
-
-def _not_a_vhd(source: Source, structure: Structure) -> Inspection:
-    name = str(source.path)
-    head = source.read(0, min(source.size, SIGNATURE_HEAD))
-    tail = source.read(max(0, source.size - 512), min(source.size, 512))
-    foreign = recognize(head, tail, source.size)
-    soundness = examine(structure)
-    if foreign is None:
-        findings = [
-            CATALOGUE[flaw.code].found(flaw.problem, flaw.offset) for flaw in soundness.flaws
-        ]
-    else:
-        remedy = foreign.remedy.replace("{path}", "{disk}")
-        message = f"this is {foreign.name}, not a VHD"
-        findings = [file_kinds.NOT_A_VHD.found(message, 0, remedy=remedy)]
-    return Inspection(
-        path=name,
-        format=None if foreign is None else foreign.format,
-        structure=structure,
-        soundness=soundness,
-        allocated_bytes=None,
-        ancestors=(),
-        findings=_finished(findings, name),
-        azure=judge(structure, soundness, findings, base_known=False, partitions=None),
-    )
-
-
-def _unreadable(name: str, error: ImageError) -> Inspection:
-    findings = _finished([_unreadable_finding(name, error)], name)
-    return Inspection(
-        path=name,
-        format=None,
-        structure=None,
-        soundness=None,
-        allocated_bytes=None,
-        ancestors=(),
-        findings=findings,
-        azure=judge(None, None, findings, base_known=False, partitions=None),
-    )
-
-
-def _unreadable_finding(name: str, error: ImageError) -> Finding:
-    about = "" if error.subject == name else f"{error.subject}: "
-    return file_kinds.FILE_UNREADABLE.found(
-        f"{about}{error.problem}", error.offset, remedy=error.remedy
-    )
-
-
-def _finished(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
-    """The worst first, as they were found among equals; the file's name in the remedies."""
-    levels = list(Level)
-    quoted = shlex.quote(name)
-    return tuple(
-        replace(finding, remedy=finding.remedy.replace("{disk}", quoted))
-        for finding in sorted(findings, key=lambda finding: levels.index(finding.level))
-    )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from vhdtools.inspection.finding import Kind
-from vhdtools.inspection.kinds import blocks, file, footer, header, parents
+from vhdtools.inspection.kinds import blocks, file, footer, header, parents, remote
 
 __all__ = ["CATALOGUE"]
 
 CATALOGUE: dict[str, Kind] = {
-    kind.code: kind for module in (file, footer, header, blocks, parents) for kind in module.KINDS
+    kind.code: kind
+    for module in (file, footer, header, blocks, parents, remote)
+    for kind in module.KINDS
 }
 """Every kind by its code, in the order of the page."""

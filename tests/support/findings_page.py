@@ -1,0 +1,56 @@
+"""The page that explains every finding, made from the catalogue.
+
+``python -m tests.support.findings_page`` writes it anew.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import vhdtools.inspection
+from vhdtools.inspection.finding import Kind, Level
+from vhdtools.inspection.kinds import CATALOGUE
+
+PAGE = Path(vhdtools.inspection.__file__).parent / "FINDINGS.md"
+
+_HEAD = """\
+# Findings
+
+What `vhdtool inspect` may have to say about a disk. Each finding has a code, which never changes
+its meaning, so that scripts can go by it; `--json` gives it as `code`.
+
+- An **error** means that the disk must not be uploaded: data would be lost or distorted.
+  `vhdtool inspect` then exits with 1.
+- A **warning** is worth a decision.
+- An **info** is worth knowing, and no more. The text output calls them notes.
+
+`DISK` stands for the file. The circumstances can make a finding less than is said here: a
+511-byte footer is an info where the copy at the start is whole, and data under clear bits is one
+in a differencing disk, which reads such sectors from its parent.
+"""
+_LEVELS = {
+    Level.ERROR: "Errors",
+    Level.WARNING: "Warnings",
+    Level.INFO: "Infos",
+}
+
+
+def render() -> str:
+    """The whole page."""
+    parts = [_HEAD]
+    for level, title in _LEVELS.items():
+        parts.append(f"## {title}\n")
+        parts += [_entry(kind) for kind in CATALOGUE.values() if kind.level is level]
+    return "\n".join(parts)
+
+
+def _entry(kind: Kind) -> str:
+    lines = [f"### {kind.code}", "", f"{kind.title}.", ""]
+    lines += [f"- Reading: {kind.reading}", f"- Azure: {kind.azure}"]
+    if kind.remedy:
+        lines.append(f"- To do: {kind.remedy.replace('{disk}', 'DISK')}")
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render(), encoding="utf-8")

@@ -1,0 +1,208 @@
+"""Inspection of a disk that already is in a page blob, by reading a few ranges of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Protocol
+
+from vhdtools.errors import TargetError
+from vhdtools.image import SizeRule
+from vhdtools.image.soundness import Soundness, examine
+from vhdtools.image.structure import Structure, read_structure
+from vhdtools.inspection.azure import PARTITION_BYTES, PartitionTable, judge, partition_table
+from vhdtools.inspection.checks.structure import check_structure
+from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.kinds import parents as parent_kinds
+from vhdtools.inspection.kinds import remote as kinds
+from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable
+from vhdtools.inspection.report import Inspection, RemoteState
+from vhdtools.layout import DiskType
+from vhdtools.ranges import PAGE, PageRange, align_down, align_up
+
+__all__ = ["PageBlob", "UploadMarks", "inspect_page_blob"]
+
+_READ_AT_ONCE = 4 * 1024 * 1024
+
+
+class BlobState(Protocol):
+    """What a service says of a blob besides its bytes."""
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """Its metadata."""
+        ...
+
+    @property
+    def leased(self) -> bool:
+        """Whether somebody holds a lease on it."""
+        ...
+
+    @property
+    def content_md5(self) -> bytes | None:
+        """The MD5 that somebody recorded."""
+        ...
+
+
+class PageBlob(Protocol):
+    """The part of a `vhdtools.target.page_target.PageTarget` that inspection uses."""
+
+    @property
+    def name(self) -> str:
+        """The URL without its query."""
+        ...
+
+    def state(self) -> BlobState | None:
+        """What is there now; None where there is nothing."""
+        ...
+
+    def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
+        """The ranges that were written."""
+        ...
+
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
+        """Fill `buffer` with whole pages from `offset`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UploadMarks:
+    """What an upload of vhdtools left in the metadata.
+
+    `checkpoint`: how far an unfinished one came, in bytes; `crc64`: what a finished one sent.
+    Both None: no upload of vhdtools.
+    """
+
+    checkpoint: int | None
+    crc64: int | None
+
+
+def inspect_page_blob(
+    blob: PageBlob,
+    marks_in: Callable[[Mapping[str, str]], UploadMarks],
+    *,
+    size_rule: SizeRule = "auto",
+    now: datetime | None = None,
+) -> Inspection:
+    """Look at the VHD in a page blob: its structure, its page ranges, what an upload left there.
+
+    `marks_in` reads an upload's marks from the blob's metadata. Footers, header and BAT are read,
+    and nothing of the disk but its first pages. Nothing raises but bugs: a blob that is missing
+    or cannot be read is a finding.
+    """
+    try:
+        state = blob.state()
+        if state is None:
+            return unreadable(blob.name, TargetError(blob.name, "there is no such blob"))
+        return _inspect(blob, state, marks_in(state.metadata), size_rule, now)
+    except TargetError as error:
+        return unreadable(blob.name, error)
+
+
+def _inspect(
+    blob: PageBlob,
+    state: BlobState,
+    marks: UploadMarks,
+    size_rule: SizeRule,
+    now: datetime | None,
+) -> Inspection:
+    source = _BlobBytes(blob, state.size)
+    structure = read_structure(source)
+    number, held = _sums(blob.page_ranges(0, state.size)) if state.size else (0, 0)
+    remote = RemoteState(
+        state.leased,
+        number,
+        held,
+        marks.checkpoint,
+        marks.crc64,
+        state.content_md5,
+        dict(state.metadata),
+    )
+    findings = list(_check_remote(remote))
+    if structure.footer is None:
+        return not_a_vhd(source, structure, blob.name, findings, remote)
+    soundness = examine(structure, size_rule)
+    findings += check_structure(
+        structure, soundness, datetime.now(timezone.utc) if now is None else now
+    )
+    if structure.footer.disk_type == DiskType.DIFFERENCING:
+        findings.append(
+            parent_kinds.PARENT_MISSING.found(
+                "a differencing disk in a page blob has no parent to read from",
+                remedy="Upload the disk with its parents: vhdtool upload makes it whole.",
+            )
+        )
+    return Inspection(
+        path=blob.name,
+        format="vhd",
+        structure=structure,
+        soundness=soundness,
+        allocated_bytes=remote.range_bytes,
+        ancestors=(),
+        findings=finished(findings, blob.name),
+        azure=judge(
+            structure,
+            soundness,
+            findings,
+            base_known=False,
+            partitions=_partitions(source, structure, soundness, findings),
+        ),
+        remote=remote,
+    )
+
+
+class _BlobBytes:
+    """A page blob's bytes at any offset; whole pages are fetched, at most 4 MiB at once."""
+
+    def __init__(self, blob: PageBlob, size: int) -> None:
+        self.path = Path(blob.name)
+        self.size = size
+        self._blob = blob
+
+    def read(self, offset: int, length: int) -> bytes:
+        if not length:
+            return b""
+        start, end = align_down(offset, PAGE), align_up(offset + length, PAGE)
+        data = bytearray(end - start)
+        for at in range(0, len(data), _READ_AT_ONCE):
+            self._blob.read_into(start + at, memoryview(data)[at : at + _READ_AT_ONCE])
+        return bytes(data[offset - start : offset - start + length])
+
+
+def _sums(ranges: Iterable[PageRange]) -> tuple[int, int]:
+    """How many ranges, and their bytes."""
+    number = total = 0
+    for item in ranges:
+        number += 1
+        total += item.length
+    return number, total
+
+
+def _check_remote(state: RemoteState) -> Iterator[Finding]:
+    if state.checkpoint is not None:
+        yield kinds.UPLOAD_UNFINISHED.found(
+            f"an upload of vhdtools stopped, or is going on, after byte {state.checkpoint:,}",
+            state.checkpoint,
+        )
+    if state.leased:
+        yield kinds.BLOB_LEASED.found("somebody holds a lease on the blob")
+    if not state.range_count:
+        yield kinds.BLOB_EMPTY.found("the blob has no page ranges: nothing was written to it")
+
+
+def _partitions(
+    source: _BlobBytes, structure: Structure, soundness: Soundness, findings: Iterable[Finding]
+) -> PartitionTable | None:
+    """Of a fixed disk, which begins where the blob does."""
+    fixed = structure.footer is not None and structure.footer.disk_type == DiskType.FIXED
+    damaged = any(finding.level is Level.ERROR for finding in findings)
+    if not fixed or damaged or soundness.surplus:
+        return None
+    return partition_table(source.read(0, min(PARTITION_BYTES, structure.data_end)))
