@@ -69,9 +69,9 @@ def error_from_failure(
                 "If a proxy of your network signs its own certificates, name its authority's "
                 "file in REQUESTS_CA_BUNDLE.",
             )
-        case ssl.SSLError() if failure.reason in _NOT_TLS:
+        case ssl.SSLError() if _reason(failure) in _NOT_TLS:
             return refused("the server does not speak TLS on this port", "Check https and port.")
-        case ssl.SSLError() if failure.reason in _NO_COMMON_TLS:
+        case ssl.SSLError() if _reason(failure) in _NO_COMMON_TLS:
             return refused("the server and this machine have no version of TLS in common")
         case ConnectionRefusedError() if is_loopback(address.host) and not answered:
             remedy = "Start the emulator, or correct the port."
@@ -89,3 +89,7 @@ def error_from_failure(
             return unavailable(f"the connection failed: {without_secrets(reason)[:200]}")
         case _:
             raise TypeError(f"not a failure of a connection: {type(failure).__name__}")
+
+
+def _reason(failure: ssl.SSLError) -> str | None:
+    return getattr(failure, "reason", None)  # those not made by OpenSSL have none

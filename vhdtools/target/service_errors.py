@@ -68,6 +68,10 @@ _DELETE_FIRST = (
     "Delete it first, or choose another name: az storage blob delete --account-name {account} "
     "--container-name {container} --name '{blob}'."
 )
+_DISK_ACCESS = (
+    "Get a new upload SAS: az disk grant-access --access-level Write. A disk that is secured by "
+    "Microsoft Entra ID wants a signed-in identity as well: set AZURE_STORAGE_AUTH_MODE=login."
+)
 _REPORT = (
     "This is a fault of vhdtools or of something between it and the service: please report it."
 )
@@ -332,6 +336,8 @@ def error_from_answer(
         shown += f", request {answer.request_id}"
     problem = f"{problem.rstrip('.')} ({shown})"
     remedy = meaning.remedy.format(**names)
+    if meaning.kind is AccessError and address.is_managed_disk:
+        remedy = _DISK_ACCESS
     rest = (address.url, problem, remedy, offset, answer.status, answer.code)
     if issubclass(meaning.kind, UnavailableError):
         throttled = answer.status in (429, 503) or answer.code == "OperationTimedOut"
@@ -375,10 +381,10 @@ def _element(text: str, name: str) -> str:
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     for name in ("x-ms-retry-after-ms", "retry-after-ms"):
-        if (text := headers.get(name, "")).isdecimal():
+        if (text := headers.get(name, "")).isascii() and text.isdecimal():
             return int(text) / 1000
     text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
+    if text.isascii() and text.isdecimal():
         return float(text)
     try:
         date = parsedate_to_datetime(text)
