@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as NotYetError
 from typing import TypeVar
@@ -25,15 +25,15 @@ def run_ordered(
     workers: int,
     stop: threading.Event,
     halt: threading.Event,
-) -> Iterator[R]:
+) -> Generator[R, None, None]:
     """Results of `work` on each of `tasks`, in order, by `workers` threads.
 
     At most four tasks a worker are taken from `tasks` ahead of the result that is due, so one slow
     task holds the others up late and memory stays bounded. When `stop` is set no more tasks are
     taken, those in flight end, and the results end early. When a task raises, the results before
     it have been yielded and its exception is raised here. In either case, and when the caller
-    abandons the iterator, `halt` is set, which tells tasks in flight not to wait for better times,
-    and no thread is left when the iterator is done.
+    closes the generator, `halt` is set, which tells tasks in flight not to wait for better times,
+    and no thread is left when the generator is done.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vhdtools-worker")
     pending: deque[Future[R]] = deque()
@@ -43,9 +43,9 @@ def run_ordered(
         while not head.cancelled():
             try:
                 result = head.result(timeout=_POLL_SECONDS)
-            except NotYetError:
-                if head.done():  # the task's own
-                    raise
+            except NotYetError as error:
+                if head.done() and not head.cancelled() and head.exception() is error:
+                    raise  # the task's own
                 if stop.is_set():
                     halt.set()
                     _cancel(pending)
