@@ -9,6 +9,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from vhdtools.ranges import PAGE
+
 __all__ = [
     "CHECKPOINT_KEY",
     "CRC64_KEY",
@@ -42,7 +44,9 @@ class Checkpoint:
     def read(cls, metadata: Mapping[str, str]) -> Checkpoint | None:
         """The checkpoint in a blob's metadata; None where there is none that makes sense."""
         match = _CHECKPOINT.fullmatch(metadata.get(CHECKPOINT_KEY, ""))
-        return cls(int(match[1]), int(match[2], 16)) if match else None
+        if match is None or int(match[1]) % PAGE:
+            return None
+        return cls(int(match[1]), int(match[2], 16))
 
 
 def unfinished_metadata(
