@@ -95,7 +95,9 @@ class Connection:
         if isinstance(error, TargetBusyError) and self.holds_lease:
             try:
                 self.target.renew_lease()
-            except TargetError:
+            except TargetBusyError:
                 return False
+            except AccessError:
+                return self.target.refresh_access()
             return True
         return False

@@ -48,6 +48,7 @@ class Retrier:
 
     UnavailableError and ChecksumError are tried again. AccessError and TargetBusyError are when
     `recover` says that it mended the cause: there are fresh credentials, the lease is ours again.
+    `recover` may raise UnavailableError itself: then it is asked again.
     Everything else is raised as it comes. `retries` counts the tries again by reason.
     """
 
@@ -73,12 +74,13 @@ class Retrier:
         since = 0.0
         while True:
             try:
-                return operation()
-            except (AccessError, TargetBusyError) as error:
-                recoveries += 1
-                if recoveries > _MAX_RECOVERIES or not self._recover(error):
-                    raise
-                self._count("access" if isinstance(error, AccessError) else "lease", error)
+                try:
+                    return operation()
+                except (AccessError, TargetBusyError) as error:
+                    if recoveries == _MAX_RECOVERIES or not self._recover(error):
+                        raise
+                    recoveries += 1
+                    self._count("access" if isinstance(error, AccessError) else "lease", error)
             except (UnavailableError, ChecksumError) as error:
                 failures += 1
                 since = since if failures > 1 else self._clock()
