@@ -1,0 +1,83 @@
+"""Trimming: the fast search for pages that are not zero, against one that is plainly right."""
+
+from __future__ import annotations
+
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from vhdtools.ranges import PAGE
+from vhdtools.target.page_target import MAX_WRITE
+from vhdtools.transfer.plan import MERGE_GAP
+from vhdtools.transfer.trim import nonzero_runs
+
+Runs = list[tuple[int, int]]
+
+
+def naive_runs(pages: list[bool], gap: int) -> Runs:
+    """Runs of the pages marked true, joined over at most *gap* bytes of others."""
+    runs: Runs = []
+    for number, marked in enumerate(pages):
+        if not marked:
+            continue
+        start, end = number * PAGE, (number + 1) * PAGE
+        if runs and start - runs[-1][1] <= gap:
+            runs[-1] = (runs[-1][0], end)
+        else:
+            runs.append((start, end))
+    return runs
+
+
+def buffer_of(pages: list[bool], where: int) -> bytearray:
+    buffer = bytearray(max(len(pages), 1) * PAGE)
+    for number, marked in enumerate(pages):
+        if marked:
+            buffer[number * PAGE + where] = 1
+    return buffer
+
+
+def check(pages: list[bool], gap: int, where: int = 0) -> None:
+    assert nonzero_runs(buffer_of(pages, where), len(pages) * PAGE, gap=gap) == naive_runs(
+        pages, gap
+    )
+
+
+@given(
+    st.lists(st.booleans(), max_size=80),
+    st.integers(0, 12).map(lambda pages: pages * PAGE),
+    st.integers(0, PAGE - 1),
+)
+@example([], 0, 0)
+@example([True], 0, PAGE - 1)
+@example([False] * 64, 0, 0)
+def test_runs_are_those_of_a_page_by_page_search(pages: list[bool], gap: int, where: int) -> None:
+    check(pages, gap, where)
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.integers(1, 300)), max_size=30),
+    st.sampled_from([0, 64 * 1024, MERGE_GAP, MERGE_GAP + PAGE]),
+)
+def test_runs_of_long_stretches(stretches: list[tuple[bool, int]], gap: int) -> None:
+    check([marked for marked, number in stretches for _ in range(number)], gap)
+
+
+def test_a_chunk_full_of_data_is_one_run() -> None:
+    buffer = bytearray(b"\1" * MAX_WRITE)
+    assert nonzero_runs(buffer, MAX_WRITE, gap=MERGE_GAP) == [(0, MAX_WRITE)]
+
+
+def test_a_chunk_full_of_zeros_has_no_run() -> None:
+    assert nonzero_runs(bytearray(MAX_WRITE), MAX_WRITE, gap=MERGE_GAP) == []
+
+
+def test_the_first_and_the_last_page_alone() -> None:
+    buffer = bytearray(MAX_WRITE)
+    buffer[0] = buffer[-1] = 1
+    expected = [(0, PAGE), (MAX_WRITE - PAGE, MAX_WRITE)]
+    assert nonzero_runs(buffer, MAX_WRITE, gap=MERGE_GAP) == expected
+
+
+def test_what_lies_behind_the_length_is_not_looked_at() -> None:
+    buffer = bytearray(8 * PAGE)
+    buffer[4 * PAGE :] = b"\1" * (4 * PAGE)
+    assert nonzero_runs(buffer, 4 * PAGE, gap=0) == []
