@@ -76,6 +76,10 @@ def upload_image(
             digest = md5.result() if md5 else None
             image.check_unchanged()
         _finish(job, opening, digest)
+    except TransferInterruptedError as error:
+        halt.set()
+        _part(job, books, error)
+        raise _stopped(job, books) from error
     except BaseException as error:
         halt.set()
         _part(job, books, error)
@@ -222,6 +226,24 @@ def _part(job: Job, books: _Books, error: BaseException) -> None:
     except VhdToolsError as failure:
         _log.warning("the last checkpoint could not be written: %s", failure)
     _release(connection)
+
+
+def _stopped(job: Job, books: _Books) -> TransferInterruptedError:
+    done = books.checkpoint.offset if books.checkpoint is not None else 0
+    again = "Run the same command again"
+    if not job.target.capabilities.creates:
+        remedy = f"{again} to go on after what the disk's page ranges cover."
+    elif not job.target.capabilities.metadata:
+        return TransferInterruptedError(
+            job.target.name, "stopped; nothing is kept", f"{again} to start anew."
+        )
+    else:
+        remedy = f"{again} to go on from there."
+    return TransferInterruptedError(
+        job.target.name,
+        f"stopped at {done:,} of {job.blob_size:,} bytes, which are safe",
+        remedy,
+    )
 
 
 def _save(connection: Connection, books: _Books) -> None:
