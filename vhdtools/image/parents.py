@@ -173,7 +173,8 @@ def _path_of_url(text: str) -> str:
 
 def _names(text: str) -> list[str]:
     """The names that a Windows or POSIX path is made of, without drive, root and "."."""
-    relative = _WINDOWS_ROOT.sub("", text, count=1)
+    root = _WINDOWS_ROOT.match(text)
+    relative = text if root is None else text[root.end() :]
     return [name for name in re.split(r"[\\/]+", relative) if name not in ("", ".")]
 
 
