@@ -6,7 +6,7 @@ import heapq
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import tee
+from itertools import groupby, tee
 
 from vhdtools.checksums import crc64, crc64_zeros
 from vhdtools.errors import VerificationError
@@ -45,16 +45,25 @@ def comparisons(
     source, source_pages = tee(source)
     target, target_pages = tee(target)
     pages = (_whole_pages(item) for item in source_pages)
-    union = coalesce(heapq.merge(pages, target_pages), gap=_GAP)
     ours, theirs = _Cursor(source), _Cursor(target)
     position = 0
-    for piece in split(union, MAX_WRITE):
+    for piece in _joined(pages, target_pages):
         if piece.offset > position:
             yield Zeros(position, piece.offset - position)
         yield Comparison(piece.offset, piece.length, ours.inside(piece), theirs.inside(piece))
         position = piece.end
     if position < size:
         yield Zeros(position, size - position)
+
+
+def _joined(*lists: Iterable[PageRange]) -> Iterator[PageRange]:
+    """The union of the lists, in pieces that lie each in one 4 MiB of the disk.
+
+    Joined within those alone, so that no more of a list is looked at ahead of the piece.
+    """
+    merged = heapq.merge(*(split(ranges, MAX_WRITE) for ranges in lists))
+    for _, neighbours in groupby(merged, key=lambda item: item.offset // MAX_WRITE):
+        yield from coalesce(neighbours, gap=_GAP)
 
 
 class Comparer:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 from vhdtools.errors import VerificationError
 from vhdtools.ranges import PageRange, RangeList, split, subtract
 from vhdtools.target.page_target import MAX_WRITE
@@ -33,12 +35,26 @@ def check_coverage(job: Job, ledger: Ledger) -> None:
                 )
     comparer = Comparer(job.image, job.connection, NoProgress())
     for ranges in (missing, extra):
-        for piece in split(ranges, MAX_WRITE):
-            if piece.end <= job.disk_size:
-                source = _inside(piece, job.image.virtual_size)
-                comparer(Comparison(piece.offset, piece.length, source, (piece,)))
+        for piece in split(_below(ranges, job.disk_size), MAX_WRITE):
+            source = tuple(_below((piece,), job.image.virtual_size))
+            comparer(Comparison(piece.offset, piece.length, source, (piece,)))
+    if missing.end > job.disk_size:
+        _check_footer(job)
 
 
-def _inside(item: PageRange, size: int) -> tuple[PageRange, ...]:
-    end = min(item.end, size)
-    return (PageRange(item.offset, end - item.offset),) if end > item.offset else ()
+def _check_footer(job: Job) -> None:
+    found = bytearray(len(job.footer))
+    job.connection.read_into(job.disk_size, memoryview(found))
+    if found != job.footer:
+        raise VerificationError(
+            job.target.name,
+            "its footer is not the one that was written",
+            "Run the same command with --overwrite.",
+            job.disk_size,
+        )
+
+
+def _below(ranges: Iterable[PageRange], end: int) -> Iterator[PageRange]:
+    for item in ranges:
+        if item.offset < end:
+            yield PageRange(item.offset, min(item.end, end) - item.offset)
