@@ -18,6 +18,7 @@ __all__ = [
     "Checkpoint",
     "finished_crc64",
     "finished_metadata",
+    "foreign_metadata",
     "unfinished_metadata",
 ]
 
@@ -54,7 +55,7 @@ def unfinished_metadata(
 ) -> dict[str, str]:
     """The metadata of a blob while it is being uploaded, keeping what is not ours of `others`."""
     return {
-        **_foreign(others),
+        **foreign_metadata(others),
         CHECKPOINT_KEY: f"{checkpoint.offset},{checkpoint.crc64:016x}",
         OWNER_KEY: owner,
     }
@@ -62,7 +63,7 @@ def unfinished_metadata(
 
 def finished_metadata(others: Mapping[str, str], crc64: int) -> dict[str, str]:
     """The metadata of a blob that is complete."""
-    return {**_foreign(others), CRC64_KEY: f"{crc64:016x}"}
+    return {**foreign_metadata(others), CRC64_KEY: f"{crc64:016x}"}
 
 
 def finished_crc64(metadata: Mapping[str, str]) -> int | None:
@@ -73,5 +74,6 @@ def finished_crc64(metadata: Mapping[str, str]) -> int | None:
     return int(text, 16)
 
 
-def _foreign(metadata: Mapping[str, str]) -> dict[str, str]:
+def foreign_metadata(metadata: Mapping[str, str]) -> dict[str, str]:
+    """What others keep there, without our word about the blob."""
     return {key: value for key, value in metadata.items() if key not in _OURS}

@@ -13,7 +13,7 @@ from vhdtools.errors import (
     TransferInterruptedError,
     UnavailableError,
 )
-from vhdtools.ranges import PageRange, RangeList
+from vhdtools.ranges import PageRange, RangeList, split
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.retry import Retrier, RetryPolicy
@@ -21,6 +21,9 @@ from vhdtools.transfer.retry import Retrier, RetryPolicy
 __all__ = ["Connection"]
 
 T = TypeVar("T")
+
+_CLEAR_AT_ONCE = 64 * 1024**3
+"""One Clear Pages may span a whole blob (REST: Put Page), but what takes too long is cut off."""
 
 
 class Connection:
@@ -69,8 +72,11 @@ class Connection:
         return found
 
     def clear(self, ranges: RangeList) -> None:
-        """Clear ranges, one request each."""
-        for item in ranges:
+        """Clear all from the first range's start to the last one's end, in few requests."""
+        first = next(iter(ranges), None)
+        if first is None:
+            return
+        for item in split((PageRange(first.offset, ranges.end - first.offset),), _CLEAR_AT_ONCE):
             self._clear_one(item)
 
     def _clear_one(self, item: PageRange) -> None:

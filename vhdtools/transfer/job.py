@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from vhdtools.checksums import crc64
+from vhdtools.errors import UsageError
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.layout import FOOTER_SIZE
 from vhdtools.ranges import PageRange
@@ -28,6 +29,8 @@ class UploadOptions:
     threads, and requests in flight at the most. `max_rate`: bytes/s for all workers together.
     `verify`: read everything back at the end. `content_md5`: hash the whole stream, zeros too, and
     record it as the blob's Content-MD5. `checkpoint_seconds`: time between checkpoints.
+
+    Raises UsageError for numbers that make no sense.
     """
 
     overwrite: bool = False
@@ -39,13 +42,21 @@ class UploadOptions:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
     progress: Progress = field(default_factory=NoProgress)
 
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise UsageError("workers", f"{self.workers} workers can do nothing", "Give 1 or more.")
+        if self.max_rate is not None and not self.max_rate > 0:
+            raise UsageError("max_rate", f"nothing moves at {self.max_rate} bytes/s")
+        if not self.checkpoint_seconds > 0:
+            raise UsageError("checkpoint_seconds", "the time between checkpoints must not be 0")
+
 
 @dataclass(frozen=True)
 class Job:
     """An image on its way to a target, and what both sides of the way agree on.
 
     `stop` is set by whoever wants the upload to stop in order; `halt` tells its threads that there
-    is no point in waiting.
+    is no point in waiting, and is set with `stop`.
     """
 
     image: DiskImage

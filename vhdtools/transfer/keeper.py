@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from vhdtools.errors import TransferInterruptedError, UnavailableError, VhdToolsError
+from vhdtools.errors import TransferInterruptedError, UnavailableError
 
 __all__ = ["Keeper"]
 
@@ -41,7 +41,7 @@ class Keeper:
         self._halt = halt
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="vhdtools-keeper", daemon=True)
-        self.failure: VhdToolsError | None = None
+        self.failure: BaseException | None = None
 
     def __enter__(self) -> Keeper:
         self._thread.start()
@@ -69,7 +69,7 @@ class Keeper:
                 _log.warning("the checkpoint has to wait: %s", error)
             except TransferInterruptedError:
                 return
-            except VhdToolsError as error:
+            except BaseException as error:  # noqa: BLE001  # raised by whoever reads `failure`
                 self.failure = error
                 self._halt.set()
                 return

@@ -11,7 +11,7 @@ Three kinds of target, three ways:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from vhdtools.errors import (
@@ -21,6 +21,7 @@ from vhdtools.errors import (
     TargetMissingError,
     TargetRefusedError,
     TransferInterruptedError,
+    UsageError,
 )
 from vhdtools.ranges import PageRange, RangeList, subtract
 from vhdtools.target.page_target import TargetState
@@ -47,8 +48,8 @@ class Opening:
     """What was found, and taken hold of.
 
     `ledger` holds what is there already; above it the target reads as zeros, but in `dirty`.
-    `resumed` bytes of the stream were there, `proven` by content or not. `complete`: nothing is to
-    be sent. `owner` holds the lease, where there is one; `metadata` is that of others, to be kept.
+    `proven`: by content, not by page ranges alone. `complete`: nothing is to be sent. `owner`
+    holds the lease, where there is one; `metadata` is that of others, to be kept.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
@@ -58,11 +59,6 @@ class Opening:
     owner: Owner | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def resumed(self) -> int:
-        """Bytes of the stream that need not be sent."""
-        return self.ledger.offset
-
 
 def open_job(job: Job) -> Opening:
     """Find out where the upload begins, create or take hold of the target, and lease it.
@@ -71,9 +67,17 @@ def open_job(job: Job) -> Opening:
     on would harm what is there, and whatever source and target raise.
     """
     capabilities = job.target.capabilities
+    if job.options.verify and not capabilities.reads:
+        raise UsageError(
+            job.target.name,
+            "a managed disk cannot be read back while it is being uploaded",
+            "Leave --verify out; each write's checksum is compared in any case.",
+        )
     if not capabilities.creates:
         return _open_disk(job)
     state = job.connection.call(job.target.state)
+    if job.halt.is_set():
+        raise TransferInterruptedError(job.target.name, "stopped before anything was sent")
     if not capabilities.metadata:
         if state is not None and not job.options.overwrite:
             raise TargetExistsError(job.target.name, "it exists already", _ANEW)
@@ -110,17 +114,16 @@ def _create_blob(job: Job, state: TargetState | None) -> Opening:
 
 
 def _resume_blob(job: Job, state: TargetState) -> Opening:
-    checkpoint = Checkpoint.read(state.metadata)
-    if checkpoint is None or checkpoint.offset > job.disk_size:
-        raise TargetExistsError(
-            job.target.name, "it exists already, and is no unfinished upload of this tool", _ANEW
-        )
-    _check_size(job, state, "an unfinished upload")
+    _unfinished(job, state)
     owner = Owner.current()
     _lease(job, owner, state)
-    # Now nobody else writes: what the checkpoint says now is what counts.
-    state = job.connection.call(job.target.state) or state
-    checkpoint = Checkpoint.read(state.metadata) or Checkpoint(0, 0)
+    # Now nobody else writes, and what is there now is what counts.
+    now = job.connection.call(job.target.state)
+    if now is None:
+        raise TargetMissingError(job.target.name, "it was deleted a moment ago")
+    if finished_crc64(now.metadata) is not None:
+        return _recognize(job, now)
+    state, checkpoint = now, _unfinished(job, now)
     start = checkpoint.offset
     ledger = _digest(job, start)
     if ledger.crc64 != checkpoint.crc64:
@@ -136,6 +139,21 @@ def _resume_blob(job: Job, state: TargetState) -> Opening:
             f"Resuming at {start:,} bytes: what is there was proven equal by CRC-64."
         )
     return Opening(ledger=ledger, owner=owner, metadata=state.metadata)
+
+
+def _unfinished(job: Job, state: TargetState) -> Checkpoint:
+    """The checkpoint of an unfinished upload that can be of this disk; raises for anything else."""
+    checkpoint = Checkpoint.read(state.metadata)
+    if checkpoint is None:
+        raise TargetExistsError(
+            job.target.name, "it exists already, and is no unfinished upload of this tool", _ANEW
+        )
+    _check_size(job, state, "an unfinished upload")
+    if checkpoint.offset > job.disk_size:
+        raise TargetExistsError(
+            job.target.name, "it exists already, and its checkpoint lies past the disk's end", _ANEW
+        )
+    return checkpoint
 
 
 def _recognize(job: Job, state: TargetState) -> Opening:
@@ -191,15 +209,15 @@ def _open_disk(job: Job) -> Opening:
 
 def _covered(job: Job, found: RangeList) -> Ledger:
     """The steps from the start whose data the page ranges cover, without a gap."""
+    coverage = _Coverage(found)
     ledger = Ledger()
-    steps = plan(job.image.extents(), job.disk_size)
-    digester = Digester(job.image, job.options.progress)
-    missing = _Coverage(found)
-    for step in steps:
-        result = digester(step)
-        if not missing.covers(result):
-            break
-        ledger.enter(result)
+    whole = True
+    for result in _digests(job, min(found.end, job.disk_size)):
+        whole = whole and coverage.covers(result)
+        if whole:
+            ledger.enter(result)
+    if job.halt.is_set():
+        raise _stopped_checking(job)
     return ledger
 
 
@@ -234,22 +252,30 @@ def _below(ranges: RangeList, end: int) -> list[PageRange]:
 
 def _digest(job: Job, end: int) -> Ledger:
     """The source below `end`, read and digested as an upload would have sent it."""
+    ledger = Ledger()
+    for result in _digests(job, end):
+        ledger.enter(result)
+    if ledger.offset < end:
+        raise _stopped_checking(job)
+    return ledger
+
+
+def _digests(job: Job, end: int) -> Iterator[StepResult]:
     progress = job.options.progress
     progress.start("checking", work_size(cut(plan(job.image.extents(), job.disk_size), end)))
-    ledger = Ledger()
-    for result in run_ordered(
+    return run_ordered(
         cut(plan(job.image.extents(), job.disk_size), end),
         Digester(job.image, progress),
         workers=job.options.workers,
         stop=job.stop,
         halt=job.halt,
-    ):
-        ledger.enter(result)
-    if ledger.offset < end:
-        raise TransferInterruptedError(
-            str(job.image.path), "stopped while comparing the disk with the unfinished upload"
-        )
-    return ledger
+    )
+
+
+def _stopped_checking(job: Job) -> TransferInterruptedError:
+    return TransferInterruptedError(
+        str(job.image.path), "stopped while comparing the disk with the unfinished upload"
+    )
 
 
 def _check_size(job: Job, state: TargetState, what: str) -> None:

@@ -20,12 +20,18 @@ from vhdtools.errors import (
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.ranges import PageRange
 from vhdtools.target.page_target import PageTarget
-from vhdtools.transfer.checkpoint import Checkpoint, finished_metadata, unfinished_metadata
+from vhdtools.transfer.checkpoint import (
+    Checkpoint,
+    finished_metadata,
+    foreign_metadata,
+    unfinished_metadata,
+)
 from vhdtools.transfer.chunks import Sender
 from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.content_hash import stream_md5
 from vhdtools.transfer.coverage import check_coverage
 from vhdtools.transfer.engine import run_ordered
+from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.job import Job, UploadOptions
 from vhdtools.transfer.keeper import Keeper
 from vhdtools.transfer.opening import Opening, open_job
@@ -33,7 +39,7 @@ from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.plan import Step, force_writes, plan, work_size
 from vhdtools.transfer.result import UploadResult
 from vhdtools.transfer.retry import RetryPolicy
-from vhdtools.transfer.verify import verify_image
+from vhdtools.transfer.verify import read_back
 
 __all__ = ["upload_image"]
 
@@ -59,9 +65,10 @@ def upload_image(
     found not to be the disk's.
     """
     options = options or UploadOptions()
-    halt = threading.Event()
+    stop = stop or threading.Event()
+    halt = Halt(stop)
     connection = Connection(target, options.retry, Pacer(options.workers, options.max_rate), halt)
-    job = Job(image, connection, options, stop or threading.Event(), halt)
+    job = Job(image, connection, options, stop, halt)
     started = time.monotonic()
     books = _Books()
     try:
@@ -72,10 +79,10 @@ def upload_image(
             if not opening.complete:
                 _send(job, opening, books)
             check_coverage(job, opening.ledger)
-            verified = _verified(job) if options.verify else None
+            verified = _verified(job, opening) if options.verify else None
             digest = md5.result() if md5 else None
             image.check_unchanged()
-        _finish(job, opening, digest)
+        _finish(job, books, digest)
     except TransferInterruptedError as error:
         halt.set()
         _part(job, books, error)
@@ -133,7 +140,7 @@ def _send(job: Job, opening: Opening, books: _Books) -> None:
         books.checkpoint = Checkpoint(ledger.offset, ledger.crc64)
         books.requests += len(result.writes)
         books.unconfirmed += result.unconfirmed
-    if ledger.offset < job.disk_size or job.stop.is_set():
+    if ledger.offset < job.disk_size or job.halt.is_set():
         raise TransferInterruptedError(job.target.name, "stopped before the end of the disk")
     confirmed = job.connection.write(job.disk_size, memoryview(job.footer), crc64(job.footer))
     ledger.enter(job.footer_step())
@@ -165,7 +172,11 @@ def _keeping(job: Job, books: _Books) -> Iterator[None]:
     )
     try:
         with keeper:
-            yield
+            try:
+                yield
+            except BaseException:
+                job.halt.set()  # else the keeper might sit out a pause first
+                raise
     except TransferInterruptedError:
         if keeper.failure is not None:
             raise keeper.failure from None
@@ -189,25 +200,35 @@ def _hashing(job: Job) -> Iterator[Future[bytes] | None]:
             raise
 
 
-def _verified(job: Job) -> bool:
-    verify_image(
+def _verified(job: Job, opening: Opening) -> bool:
+    found = read_back(
         job.image,
-        job.target,
+        job.connection,
         workers=job.options.workers,
-        retry=job.options.retry,
         progress=job.options.progress,
         stop=job.stop,
+        halt=job.halt,
     )
+    if found.crc64 != opening.ledger.crc64:
+        raise VerificationError(
+            job.target.name,
+            "its footer is not the one that was written",
+            "Run the same command with --overwrite.",
+            job.disk_size,
+        )
     return True
 
 
-def _finish(job: Job, opening: Opening, md5: bytes | None) -> None:
-    target, call = job.target, job.connection.call
-    if md5 is not None:
-        call(lambda: target.set_content_md5(md5))
+def _finish(job: Job, books: _Books, md5: bytes | None) -> None:
+    """Say that the upload is whole; from then on no checkpoint may take its place."""
+    target, call, opening = job.target, job.connection.call, books.opening
+    assert opening is not None
     if target.capabilities.metadata and not opening.complete:
         metadata = finished_metadata(opening.metadata, opening.ledger.crc64)
         call(lambda: target.set_metadata(metadata))
+        books.checkpoint = None
+    if md5 is not None:
+        call(lambda: target.set_content_md5(md5))
     call(target.finish)
     _release(job.connection)
 
@@ -218,32 +239,49 @@ def _part(job: Job, books: _Books, error: BaseException) -> None:
     connection.holds_lease = job.connection.holds_lease
     if isinstance(error, TargetBusyError):
         return
-    if isinstance(error, VerificationError):
-        # What is there is not what was sent: nothing of it may be trusted again.
-        books.checkpoint = Checkpoint(0, 0)
     try:
+        if isinstance(error, VerificationError):
+            _distrust(connection, books)
         _save(connection, books)
     except VhdToolsError as failure:
         _log.warning("the last checkpoint could not be written: %s", failure)
     _release(connection)
 
 
-def _stopped(job: Job, books: _Books) -> TransferInterruptedError:
-    done = books.checkpoint.offset if books.checkpoint is not None else 0
-    again = "Run the same command again"
-    if not job.target.capabilities.creates:
-        remedy = f"{again} to go on after what the disk's page ranges cover."
-    elif not job.target.capabilities.metadata:
-        return TransferInterruptedError(
-            job.target.name, "stopped; nothing is kept", f"{again} to start anew."
-        )
+def _distrust(connection: Connection, books: _Books) -> None:
+    """What is there is not the disk: nothing of it may be believed again.
+
+    An upload of ours begins anew. A blob that was finished long ago may have become somebody's
+    disk since: it loses its mark, so that it is not recognised again, and is left as it is.
+    """
+    opening = books.opening
+    if opening is None or not connection.target.capabilities.metadata:
+        return
+    if opening.complete:
+        metadata = foreign_metadata(opening.metadata)
+        connection.call(lambda: connection.target.set_metadata(metadata))
     else:
+        books.checkpoint = Checkpoint(0, 0)
+
+
+def _stopped(job: Job, books: _Books) -> TransferInterruptedError:
+    """The error that says what was kept, and how to go on."""
+    capabilities, again = job.target.capabilities, "Run the same command again"
+    if books.opening is None:
+        problem, remedy = "stopped before anything was sent", f"{again}."
+    elif not capabilities.creates:
+        problem = "stopped before the end of the disk"
+        remedy = f"{again} to go on after what the disk's page ranges cover."
+    elif not capabilities.metadata:
+        problem, remedy = "stopped; nothing is kept", f"{again} to start anew."
+    elif books.saved is not None and books.saved == books.checkpoint:
+        done = books.saved.offset
+        problem = f"stopped at {done:,} of {job.blob_size:,} bytes, which are safe"
         remedy = f"{again} to go on from there."
-    return TransferInterruptedError(
-        job.target.name,
-        f"stopped at {done:,} of {job.blob_size:,} bytes, which are safe",
-        remedy,
-    )
+    else:
+        problem = "stopped, and the last checkpoint could not be written"
+        remedy = f"{again} to go on from the one before, if any."
+    return TransferInterruptedError(job.target.name, problem, remedy)
 
 
 def _save(connection: Connection, books: _Books) -> None:

@@ -20,13 +20,14 @@ from vhdtools.transfer.compare import Comparer, comparisons
 from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.engine import run_ordered
 from vhdtools.transfer.footer import fixed_footer, padded_size
+from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.ledger import Ledger, StepResult
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.progress import NoProgress, Progress
 from vhdtools.transfer.result import VerifyResult
 from vhdtools.transfer.retry import RetryPolicy
 
-__all__ = ["verify_image"]
+__all__ = ["read_back", "verify_image"]
 
 _REMEDY = "Upload it again with --overwrite, then verify once more."
 
@@ -48,10 +49,30 @@ def verify_image(
     nothing, UsageError where the target cannot be read back, TransferInterruptedError when `stop`
     is set; and what reading either side raises.
     """
-    progress = progress or NoProgress()
     stop = stop or threading.Event()
-    halt = threading.Event()
+    halt = Halt(stop)
     connection = Connection(target, retry or RetryPolicy(), Pacer(workers), halt)
+    return read_back(
+        image,
+        connection,
+        workers=workers,
+        progress=progress or NoProgress(),
+        stop=stop,
+        halt=halt,
+    )
+
+
+def read_back(
+    image: DiskImage,
+    connection: Connection,
+    *,
+    workers: int,
+    progress: Progress,
+    stop: threading.Event,
+    halt: threading.Event,
+) -> VerifyResult:
+    """`verify_image` over a connection that is there already; `halt` ends it, too."""
+    target = connection.target
     started = time.monotonic()
     if not target.capabilities.reads:
         raise UsageError(
