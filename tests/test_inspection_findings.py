@@ -390,7 +390,7 @@ CASES = [
 
 ELSEWHERE = {
     "bat-too-large": "test_inspection_large",
-    "file-changed": "test_inspection_changed",
+    "file-changed": "test_inspection_deep",
     "upload-unfinished": "test_inspection_page_blob",
     "blob-leased": "test_inspection_page_blob",
     "blob-empty": "test_inspection_page_blob",
