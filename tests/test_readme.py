@@ -116,7 +116,7 @@ def token(scopes: tuple[str, ...]) -> AccessToken:
         "nbf": now,
         "exp": now + 3600,
     }
-    parts = ({"alg": "RS256", "typ": "JWT"}, claims, {})
+    parts: tuple[dict[str, Any], ...] = ({"alg": "RS256", "typ": "JWT"}, claims, {})
     text = ".".join(
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts
     )
