@@ -23,6 +23,8 @@ from tests.support.build_vhd import (
     write,
 )
 from tests.support.findings_page import PAGE, render
+from vhdtools.image import soundness as image_soundness
+from vhdtools.image import structure as image_structure
 from vhdtools.inspection import Finding, Inspection, Level, inspect
 from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.layout import DiskType, build_dynamic_header, build_footer
@@ -389,13 +391,13 @@ CASES = [
 ]
 
 ELSEWHERE = {
-    "bat-too-large": "test_inspection_large",
+    "bat-too-large": "below, as no small file can show it",
     "file-changed": "test_inspection_deep",
     "upload-unfinished": "test_inspection_page_blob",
     "blob-leased": "test_inspection_page_blob",
     "blob-empty": "test_inspection_page_blob",
 }
-"""Codes that no small file can show, and the module that shows them."""
+"""Codes that other tests show."""
 
 
 def found(inspection: Inspection, code: str) -> list[Finding]:
@@ -426,6 +428,14 @@ def test_what_is_no_error_makes_no_other_error(case: Case, tmp_path: Path) -> No
     inspection = inspect(case.disk(tmp_path), now=NOW, **case.options)
     errors = [finding for finding in inspection.findings if finding.level is ERROR]
     assert errors == []
+
+
+def test_a_table_above_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (image_structure, image_soundness):
+        monkeypatch.setattr(module, "MAX_BAT_ENTRIES", 3)
+    inspection = inspect(place(tmp_path / "disk.vhd", dynamic()), now=NOW)
+    (finding,) = inspection.findings
+    assert (finding.code, finding.level) == ("bat-too-large", ERROR)
 
 
 def test_every_code_is_shown_by_a_test() -> None:

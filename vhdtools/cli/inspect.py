@@ -24,7 +24,11 @@ __all__ = ["inspect"]
 
 _TERMINAL = "the terminal"
 _PICTURES = (".svg", ".png")
-_ACCOUNT_VARIABLES = ("AZURE_STORAGE_CONNECTION_STRING", "AZURE_STORAGE_ACCOUNT")
+_ACCOUNT_VARIABLES = (
+    "AZURE_STORAGE_CONNECTION_STRING",
+    "AZURE_STORAGE_ACCOUNT",
+    "AZURE_STORAGE_SERVICE_ENDPOINT",
+)
 
 
 @click.command(short_help="Say all about disks, and whether Azure takes them.")
@@ -108,6 +112,8 @@ def _inspect(
     objects = []
     for number, disk in enumerate(disks):
         if _is_remote(disk, access):
+            if deep:
+                raise click.UsageError("--deep reads files; vhdtool verify reads a page blob.")
             inspection = _inspect_remote(disk, access, reading["size_rule"])
         else:
             inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
