@@ -92,7 +92,8 @@ def examine(structure: Structure, size_rule: SizeRule = "auto") -> Soundness:
     flaws += _region_flaws(structure)
     blocks = None
     needed = -(-size // header.block_size)
-    if structure.bat:
+    inside = _table_end(structure, header) <= structure.data_end
+    if structure.bat and inside and needed <= MAX_BAT_ENTRIES:
         blocks = survey_blocks(
             structure.bat if len(structure.bat) <= needed else structure.bat[:needed],
             header.block_size + bitmap_size(header.block_size),
@@ -108,13 +109,10 @@ def metadata_regions(structure: Structure) -> list[tuple[int, int, str]]:
     header, footer = structure.header, structure.footer
     if header is None or footer is None:
         return []
-    entries = header.max_table_entries
-    if header.table_offset + entries * BAT_ENTRY_SIZE > structure.data_end:
-        entries = len(structure.bat)  # an impossible table is a flaw, and not everywhere
     regions = [
         (0, FOOTER_SIZE, "the footer copy"),
         (footer.data_offset, DYNAMIC_HEADER_SIZE, "the dynamic disk header"),
-        (header.table_offset, entries * BAT_ENTRY_SIZE, "the BAT"),
+        (header.table_offset, _table_end(structure, header) - header.table_offset, "the BAT"),
     ]
     if structure.batmap is not None:
         regions.append((structure.batmap.offset, BATMAP_HEADER_SIZE, "the batmap's header"))
@@ -128,6 +126,14 @@ def metadata_regions(structure: Structure) -> list[tuple[int, int, str]]:
             if found.data
         ]
     return regions
+
+
+def _table_end(structure: Structure, header: DynamicHeader) -> int:
+    end = header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE
+    if end <= structure.data_end:
+        return end
+    # An impossible number of entries is a flaw of its own; what was read is looked at.
+    return header.table_offset + len(structure.bat) * BAT_ENTRY_SIZE
 
 
 def _no_footer(structure: Structure) -> Flaw:
@@ -258,6 +264,7 @@ def _block_size_fits(size: int) -> bool:
 def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iterator[Flaw]:
     where = structure.header_offset or 0
     needed = -(-size // header.block_size)
+    end = header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE
     if header.max_table_entries < needed:
         yield Flaw(
             "bat-too-small",
@@ -265,7 +272,6 @@ def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iter
             f"the disk needs {needed:,} of {header.block_size:,} bytes each",
             where + 28,
         )
-    end = header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE
     if end > structure.data_end:
         yield Flaw(
             "bat-outside-file",
@@ -274,7 +280,7 @@ def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iter
             where + 16,
             "The file was cut, or its header damaged: copy it again.",
         )
-    elif needed > MAX_BAT_ENTRIES:
+    elif header.max_table_entries >= needed > MAX_BAT_ENTRIES:
         yield Flaw(
             "bat-too-large",
             f"the BAT has {needed:,} entries, and {MAX_BAT_ENTRIES:,} are the most that are read",
