@@ -148,7 +148,13 @@ def _unfinished(job: Job, state: TargetState) -> Checkpoint:
         raise TargetExistsError(
             job.target.name, "it exists already, and is no unfinished upload of this tool", _ANEW
         )
-    _check_size(job, state, "an unfinished upload")
+    if state.size != job.blob_size:
+        raise SourceChangedError(
+            str(job.image.path),
+            f"it would take {job.blob_size:,} bytes, and {job.target.name} is an unfinished upload "
+            f"of {state.size:,}: not of this disk as it is now",
+            "Use --overwrite to start anew.",
+        )
     if checkpoint.offset > job.disk_size:
         raise TargetExistsError(
             job.target.name, "it exists already, and its checkpoint lies past the disk's end", _ANEW
@@ -157,7 +163,13 @@ def _unfinished(job: Job, state: TargetState) -> Checkpoint:
 
 
 def _recognize(job: Job, state: TargetState) -> Opening:
-    _check_size(job, state, "a finished upload")
+    if state.size != job.blob_size:
+        raise TargetExistsError(
+            job.target.name,
+            f"it exists already, and is an upload of another disk, with {state.size:,} bytes, "
+            f"where this one takes {job.blob_size:,}",
+            _ANEW,
+        )
     ledger = _digest(job, job.disk_size)
     ledger.enter(job.footer_step())
     if ledger.crc64 != finished_crc64(state.metadata):
@@ -276,16 +288,6 @@ def _stopped_checking(job: Job) -> TransferInterruptedError:
     return TransferInterruptedError(
         str(job.image.path), "stopped while comparing the disk with the unfinished upload"
     )
-
-
-def _check_size(job: Job, state: TargetState, what: str) -> None:
-    if state.size != job.blob_size:
-        raise SourceChangedError(
-            str(job.image.path),
-            f"it would take {job.blob_size:,} bytes, and {job.target.name} is {what} of "
-            f"{state.size:,}: not of this disk as it is now",
-            "Use --overwrite to start anew.",
-        )
 
 
 def _lease(job: Job, owner: Owner, state: TargetState | None) -> None:
