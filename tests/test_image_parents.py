@@ -249,9 +249,15 @@ def test_a_raw_parent_is_asked_for(tmp_path: Path) -> None:
         open_image(child)
     assert "--raw-parent" in raised.value.remedy
     with open_image(child, raw_parent=True) as image:
+        image.check_unchanged()
         buffer = bytearray(512)
         image.read_into(512, buffer)
         assert buffer == b"R" * 512
+    chain = follow_chain(open_source(child), read_structure(child), raw_parent=True)
+    assert chain.raw is not None
+    chain.close()
+    with pytest.raises(SourceReadError):
+        chain.raw.read(0, 1)
 
 
 def test_a_raw_parent_is_no_vhd_of_another_id(tmp_path: Path) -> None:
@@ -332,6 +338,37 @@ def test_long_paths_are_bounded(tmp_path: Path, text: str) -> None:
     assert len(places_to_look(read_structure(child))) <= 2
     with pytest.raises(ParentError):
         open_image(child)
+
+
+def test_a_file_that_cannot_be_read_is_not_the_parent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place(tmp_path / "broken.vhd", PARENT)
+    place(tmp_path / "parent.vhd", PARENT)
+    child = place(tmp_path / "child.vhd", named(W2ru="broken.vhd"))
+    original = Source.read_into
+
+    def failing(source: Source, offset: int, view: memoryview) -> None:
+        if source.path.name == "broken.vhd":
+            raise SourceReadError(str(source.path), "cannot be read: broken")
+        original(source, offset, view)
+
+    monkeypatch.setattr(Source, "read_into", failing)
+    with pytest.raises(ParentError, match=r"broken\.vhd \(cannot be read: broken\)"):
+        open_image(child)
+    assert reads(place(child, named(W2ru="broken.vhd", name="parent.vhd")))
+
+
+def test_a_failure_on_the_way_closes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    source = open_source(place(tmp_path / "child.vhd", named(W2ru="parent.vhd")))
+    monkeypatch.setattr(chain_module, "find_parent", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        follow_chain(source, read_structure(source))
+    with pytest.raises(SourceReadError):
+        source.read(0, 1)
 
 
 def test_all_files_are_closed_after_a_failure(

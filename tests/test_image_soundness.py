@@ -15,7 +15,7 @@ from tests.support.build_vhd import Recipe, build, child_of, footer_of, patch, p
 from vhdtools.errors import DamagedImageError, ImageError, UnsupportedImageError
 from vhdtools.image import open as open_image
 from vhdtools.image import soundness
-from vhdtools.image.soundness import MAX_DYNAMIC_SIZE, Flaw, Soundness, examine
+from vhdtools.image.soundness import MAX_DYNAMIC_SIZE, Flaw, Soundness, examine, metadata_regions
 from vhdtools.image.structure import read_structure
 from vhdtools.layout import DiskType
 
@@ -114,6 +114,15 @@ FLAWS: dict[str, tuple[Recipe | Callable[[Path], Path], list[str], int | None]] 
     "cut in the header": (cut(DISK, 1000), ["header-outside-file"], 16),
     "data offset 0": (footer(data_offset=0), ["header-cookie"], 0),
     "data offset at a block": (footer(data_offset=FIRST_BLOCK), ["header-cookie"], FIRST_BLOCK),
+    "header into the footer": (
+        lambda path: patch(
+            place(path, footer(data_offset=LENGTH - 1024)),
+            LENGTH - 1024,
+            build(DISK)[512:1024],
+        ),
+        ["header-checksum", "regions-overlap", "block-over-metadata"],
+        LENGTH - 1024,
+    ),
     "header cookie": (header(cookie=b"CXSPARSE"), ["header-cookie"], 512),
     "header checksum": (header(**BAD_CHECKSUM), ["header-checksum"], 512),
     "header version": (header(version=0x2_0000), ["header-version"], 536),
@@ -267,6 +276,12 @@ def test_no_false_alarm(tmp_path: Path, name: str) -> None:
 def test_an_entry_that_no_block_needs_is_not_looked_at(tmp_path: Path) -> None:
     found = look(tmp_path, with_bat(replace(DISK, extra_entries=4), b5=0, b6=0xFFFF_FFFE))
     assert found.flaws == ()
+    with open_image(tmp_path / "disk.vhd") as image:
+        assert [extent.end for extent in image.extents()][-1] == image.virtual_size
+
+
+def test_a_disk_without_a_header_has_no_regions(tmp_path: Path) -> None:
+    assert metadata_regions(read_structure(place(tmp_path / "disk.vhd", Recipe("A", FIXED)))) == []
 
 
 def test_a_good_copy_beside_a_poisoned_end_does_not_heal_it(tmp_path: Path) -> None:
