@@ -131,7 +131,7 @@ FOREIGN = [
 
 @pytest.fixture
 def session() -> BlobSession:
-    return BlobSession(PLACE, Access(), workers=1, timeouts=Timeouts())
+    return BlobSession(PLACE, Access(), workers=1, timeouts=Timeouts(), refresh=lambda _: None)
 
 
 def raised_as(session: BlobSession, failure: BaseException) -> TargetError:

@@ -39,6 +39,12 @@ class Access:
     sas: str | None = field(default=None, repr=False)
     token: TokenCredential | None = field(default=None, repr=False)
 
+    def renewed(self, fresh: Access) -> Access:
+        """These credentials with `fresh` ones in their place; of a SAS and a token, the other."""
+        if self.sas is None or self.token is None:
+            return fresh
+        return Access(fresh.key, fresh.sas or self.sas, fresh.token or self.token)
+
 
 def make_access(address: BlobAddress, credential: Credential, sas: str | None) -> Access:
     """Sort out `credential` for the blob at `address`, whose URL carried `sas` or none.

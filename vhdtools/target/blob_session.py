@@ -55,7 +55,7 @@ _DISK_SCOPE = "https://disk.azure.com//.default"
 class BlobSession:
     """Requests to one blob, each sent once. Safe to use from several threads.
 
-    `refresh`, if given, is asked for fresh credentials when the old ones are refused.
+    `refresh` is given the credentials that were refused, and gives fresh ones, or None.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class BlobSession:
         *,
         workers: int,
         timeouts: Timeouts,
-        refresh: Callable[[], Access | None] | None = None,
+        refresh: Callable[[Access], Access | None],
     ) -> None:
         self.address = address
         self._transport = ConnectionTransport(workers, timeouts)
@@ -124,7 +124,7 @@ class BlobSession:
         """
         with self._lock:
             if getattr(self._seen, "generation", 0) == self._generation:
-                fresh = None if self._refresh is None else self._refresh()
+                fresh = self._refresh(self._access)
                 if fresh is None or fresh == self._access:
                     return False
                 self._access = fresh

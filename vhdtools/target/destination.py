@@ -76,12 +76,9 @@ def open_target(
     access = make_access(address, credential, sas)
     _check_way(address, access)
 
-    def refreshed() -> Access | None:
+    def refreshed(old: Access) -> Access | None:
         fresh = None if refresh is None else refresh()
-        if fresh is None:
-            return None
-        keeps_sas = not isinstance(fresh, str) and hasattr(fresh, "get_token")
-        return make_access(address, fresh, access.sas if keeps_sas else None)
+        return None if fresh is None else old.renewed(make_access(address, fresh, None))
 
     session = BlobSession(
         address, access, workers=workers, timeouts=timeouts or Timeouts(), refresh=refreshed

@@ -14,7 +14,7 @@ from vhdtools.errors import (
     UnavailableError,
 )
 from vhdtools.target.blob_address import BlobAddress
-from vhdtools.target.network import ProxyError, is_loopback
+from vhdtools.target.network import ProxyError, TrustError, is_loopback
 from vhdtools.target.service_errors import without_secrets
 
 __all__ = ["error_from_failure"]
@@ -57,6 +57,11 @@ def error_from_failure(
             if failure.status >= 500:
                 return unavailable(problem)
             return refused(problem, "Correct HTTPS_PROXY, or name the host in NO_PROXY.")
+        case TrustError():
+            return refused(
+                f"the file of certificate authorities cannot be used: {failure}",
+                "Correct REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE), or unset it.",
+            )
         case socket.gaierror():
             problem = f"the host name {address.host} cannot be looked up ({failure.strerror})"
             if failure.errno in _UNKNOWN_HOST and not answered:

@@ -126,7 +126,7 @@ class Connection:
             sent += self._socket.send(data[sent : sent + _PIECE])
 
     def _early_answer(self, method: str) -> Answer | None:
-        self._socket.settimeout(_EARLY_ANSWER_SECONDS)
+        self._socket.settimeout(min(_EARLY_ANSWER_SECONDS, self._timeouts.stall))
         with contextlib.suppress(OSError, http.client.HTTPException):
             return self._receive(method, None)
         return None

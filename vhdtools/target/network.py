@@ -20,7 +20,16 @@ from urllib.parse import SplitResult, unquote, urlsplit
 
 from vhdtools.target.http_connection import Connection, Timeouts
 
-__all__ = ["Origin", "ProxyError", "connect", "is_address", "is_loopback", "origin_of", "proxy_for"]
+__all__ = [
+    "Origin",
+    "ProxyError",
+    "TrustError",
+    "connect",
+    "is_address",
+    "is_loopback",
+    "origin_of",
+    "proxy_for",
+]
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
@@ -33,6 +42,10 @@ class ProxyError(ConnectionError):
     def __init__(self, proxy: str, problem: str, status: int = 0) -> None:
         super().__init__(f"the proxy {proxy} {problem}")
         self.status = status
+
+
+class TrustError(OSError):
+    """The file of certificate authorities that the environment names cannot be used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,14 +103,15 @@ def connect(origin: Origin, proxy: str | None, timeouts: Timeouts) -> Connection
     Through a proxy, an http origin is asked for by its whole URL (the caller writes it), an https
     origin through a tunnel. Raises OSError: ProxyError, socket.gaierror, ssl.SSLError, ...
     """
+    context = _tls(_ca_bundle()) if origin.scheme == "https" else None
     if proxy is None:
         raw = _socket(origin.host, origin.port, timeouts)
     else:
         raw = _proxy_socket(proxy, origin, timeouts)
-    if origin.scheme == "https":
+    if context is not None:
         try:
             raw.settimeout(timeouts.connect)
-            raw = _tls(_ca_bundle()).wrap_socket(raw, server_hostname=origin.host)
+            raw = context.wrap_socket(raw, server_hostname=origin.host)
         except BaseException:
             raw.close()
             raise
@@ -164,10 +178,14 @@ def _ca_bundle() -> str | None:
 def _tls(ca_bundle: str | None) -> ssl.SSLContext:
     if ca_bundle is not None:
         folder = os.path.isdir(ca_bundle)  # noqa: PTH112
-        context = ssl.create_default_context(
-            capath=ca_bundle if folder else None, cafile=None if folder else ca_bundle
-        )
+        try:
+            context = ssl.create_default_context(
+                capath=ca_bundle if folder else None, cafile=None if folder else ca_bundle
+            )
+        except OSError as error:
+            raise TrustError(f"{ca_bundle}: {error.strerror or error}") from error
     else:
+        # What the system trusts, and what certifi does: a bare system trusts nobody.
         context = ssl.create_default_context()
         with contextlib.suppress(ImportError):
             import certifi

@@ -31,7 +31,7 @@ def get_state(session: BlobSession) -> TargetState | None:
     try:
         found = session.ask(lambda client: client.get_blob_properties())
     except TargetMissingError as error:
-        if error.code == "ContainerNotFound":
+        if error.status != 404 or error.code == "ContainerNotFound":
             raise
         return None
     if found.blob_type != BlobType.PAGEBLOB:

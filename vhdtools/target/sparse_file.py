@@ -23,7 +23,8 @@ __all__ = ["SparseFile"]
 
 _ZEROS = memoryview(bytes(1024 * 1024))
 _NO_HOLES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
-_BINARY = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 class SparseFile:
@@ -38,7 +39,7 @@ class SparseFile:
     @classmethod
     def create(cls, path: Path, size: int) -> SparseFile:
         """A file of `size` zeros at `path`, locked; what is left there by the dead is replaced."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _BINARY, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS | _NO_LINK, 0o666)
         try:
             _lock(descriptor)
             _check_still_there(path, descriptor)
@@ -55,7 +56,7 @@ class SparseFile:
     @classmethod
     def open(cls, path: Path) -> SparseFile:
         """The file at `path`, to be read."""
-        descriptor = os.open(path, os.O_RDONLY | _BINARY)
+        descriptor = os.open(path, os.O_RDONLY | _FLAGS)
         return cls(path, descriptor, os.fstat(descriptor).st_size)
 
     def write(self, offset: int, data: memoryview) -> None:

@@ -6,6 +6,7 @@ sending from connecting when it comes to time-outs, and copies what it receives.
 
 from __future__ import annotations
 
+import logging
 from collections import deque
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -18,6 +19,8 @@ from vhdtools.target.network import Origin, connect, origin_of, proxy_authorizat
 from vhdtools.target.received_response import ReceivedResponse
 
 __all__ = ["ConnectionTransport"]
+
+_log = logging.getLogger(__name__)
 
 _BODY_METHODS = ("PUT", "POST", "PATCH")
 
@@ -64,6 +67,10 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
         except BaseException:
             connection.close()
             raise
+        if _log.isEnabledFor(logging.DEBUG):
+            # Without the query, where a SAS would be.
+            request_id = answer.header("x-ms-request-id") or "-"
+            _log.debug("%s %s: %d, %s", request.method, url.path, answer.status, request_id)
         if connection.reusable and not self._closed and len(self._idle) < self._keep:
             self._idle.append(connection)
         else:

@@ -1,0 +1,280 @@
+"""What only local files do: names, locks, holes, and what systems lack."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from vhdtools.checksums import crc64
+from vhdtools.errors import (
+    TargetBusyError,
+    TargetError,
+    TargetExistsError,
+    TargetMissingError,
+    TargetRefusedError,
+)
+from vhdtools.ranges import PAGE, PageRange
+from vhdtools.target import sparse_file
+from vhdtools.target.local import LocalFileTarget
+
+MIB = 1024 * 1024
+SIZE = 8 * MIB
+DATA = memoryview(b"\xa5" * (64 * 1024))
+
+
+def write(target: LocalFileTarget, offset: int, data: memoryview = DATA) -> None:
+    assert target.write(offset, data, crc64(data)) is True
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "out.vhd"
+
+
+@pytest.fixture
+def target(path: Path) -> LocalFileTarget:
+    made = LocalFileTarget(path)
+    made.create(SIZE, {}, replace=False)
+    return made
+
+
+class TestNames:
+    def test_named_when_finished(self, path: Path, target: LocalFileTarget) -> None:
+        write(target, MIB)
+        assert not path.exists()
+        target.finish()
+        assert [found.name for found in path.parent.iterdir()] == ["out.vhd"]
+        assert path.read_bytes() == bytes(MIB) + DATA + bytes(SIZE - MIB - len(DATA))
+
+    def test_nothing_is_left_of_what_was_not(self, path: Path, target: LocalFileTarget) -> None:
+        write(target, 0)
+        target.close()
+        assert list(path.parent.iterdir()) == []
+
+    def test_the_old_stays_until_the_new_is_whole(self, path: Path) -> None:
+        path.write_bytes(b"old")
+        target = LocalFileTarget(path)
+        target.create(SIZE, {}, replace=True)
+        write(target, 0)
+        assert path.read_bytes() == b"old"
+        target.close()
+        assert path.read_bytes() == b"old"
+        target.create(SIZE, {}, replace=True)
+        target.finish()
+        assert path.read_bytes() == bytes(SIZE)
+
+    def test_finished_is_not_written_again(self, target: LocalFileTarget) -> None:
+        target.finish()
+        calls: list[Callable[[], None]] = [
+            lambda: write(target, 0),
+            lambda: target.clear(0, PAGE),
+            target.finish,
+        ]
+        for call in calls:
+            with pytest.raises(ValueError, match=r"was not created"):
+                call()
+        with pytest.raises(TargetExistsError):
+            target.create(SIZE, {}, replace=False)
+
+    def test_existing_is_read_not_written(self, path: Path) -> None:
+        path.write_bytes(bytes(PAGE) + b"x" * PAGE)
+        target = LocalFileTarget(path)
+        buffer = bytearray(PAGE)
+        target.read_into(PAGE, buffer)
+        assert buffer == b"x" * PAGE
+        with pytest.raises(ValueError, match=r"was not created"):
+            target.write(0, memoryview(buffer), crc64(buffer))
+        target.close()
+        assert path.exists()
+
+    def test_what_cannot_be_a_file(self, tmp_path: Path) -> None:
+        folder = tmp_path / "folder.vhd"
+        folder.mkdir()
+        with pytest.raises(TargetRefusedError, match=r"not a file"):
+            LocalFileTarget(folder).state()
+        with pytest.raises(TargetMissingError, match=r"Create the folder"):
+            LocalFileTarget(tmp_path / "none" / "x.vhd").create(SIZE, {}, replace=False)
+        (tmp_path / "file").touch()
+        with pytest.raises(TargetRefusedError):
+            LocalFileTarget(tmp_path / "file" / "x.vhd").create(SIZE, {}, replace=False)
+        (tmp_path / "x.vhd.partial").symlink_to(tmp_path / "victim")
+        with pytest.raises(TargetRefusedError):
+            LocalFileTarget(tmp_path / "x.vhd").create(SIZE, {}, replace=False)
+        assert not (tmp_path / "victim").exists()
+
+
+class TestOneWriter:
+    def test_two_clash(self, path: Path, target: LocalFileTarget) -> None:
+        write(target, 0)
+        with pytest.raises(TargetBusyError, match=r"another process") as busy:
+            LocalFileTarget(path).create(SIZE, {}, replace=True)
+        assert busy.value.remedy
+        target.finish()
+        assert path.read_bytes()[: len(DATA)] == DATA
+
+    def test_the_dead_do_not_block(self, path: Path) -> None:
+        script = (
+            "import os, signal, sys; from pathlib import Path; "
+            "from vhdtools.target.local import LocalFileTarget; "
+            "from vhdtools.checksums import crc64; "
+            "target = LocalFileTarget(Path(sys.argv[1])); target.create(1 << 24, {}, replace=False)"
+            "; data = memoryview(b'dead' * 1024); target.write(4096, data, crc64(data)); "
+            "os.kill(os.getpid(), signal.SIGKILL)"
+        )
+        done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
+        assert done.returncode == -9
+        assert [found.name for found in path.parent.iterdir()] == ["out.vhd.partial"]
+        target = LocalFileTarget(path)
+        assert target.state() is None
+        target.create(SIZE, {}, replace=False)
+        target.finish()
+        assert path.read_bytes() == bytes(SIZE)
+
+    def test_a_file_that_was_finished_meanwhile(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between opening the partial file and locking it, its writer may have finished."""
+        partial = path.with_name("out.vhd.partial")
+        lock = sparse_file._lock
+
+        def lock_late(descriptor: int) -> None:
+            partial.replace(path)
+            lock(descriptor)
+
+        monkeypatch.setattr(sparse_file, "_lock", lock_late)
+        with pytest.raises(TargetBusyError):
+            LocalFileTarget(path).create(SIZE, {}, replace=False)
+
+
+class TestRoom:
+    def test_holes_take_none(self, path: Path) -> None:
+        target = LocalFileTarget(path)
+        target.create(1 << 40, {}, replace=False)
+        write(target, (1 << 40) - len(DATA))
+        target.finish()
+        assert path.stat().st_size == 1 << 40
+        assert path.stat().st_blocks * 512 <= MIB
+
+    def test_cleared_gives_it_back(self, path: Path, target: LocalFileTarget) -> None:
+        for offset in range(0, SIZE, len(DATA)):
+            write(target, offset)
+        target.clear(0, SIZE)
+        assert list(target.page_ranges(0, SIZE)) == []
+        target.finish()
+        assert path.stat().st_blocks * 512 <= MIB
+
+    def test_when_there_is_no_more(self, target: LocalFileTarget) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (MIB, hard))
+        try:
+            with pytest.raises(TargetRefusedError) as failed:
+                write(target, 2 * MIB)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        assert "Make room" in failed.value.remedy
+        assert failed.value.offset == 2 * MIB
+        target.close()
+
+    @pytest.mark.parametrize(
+        ("number", "word"),
+        [
+            (errno.ENOSPC, "Make room"),
+            (errno.EDQUOT, "Make room"),
+            (errno.EACCES, "permissions"),
+            (errno.EROFS, "another file"),
+            (errno.EIO, "another file"),
+        ],
+    )
+    def test_what_the_system_says(
+        self, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch, number: int, word: str
+    ) -> None:
+        def fail(*_: object) -> int:
+            raise OSError(number, os.strerror(number))
+
+        monkeypatch.setattr(os, "pwrite", fail)
+        with pytest.raises(TargetRefusedError) as failed:
+            write(target, 0)
+        assert os.strerror(number) in failed.value.problem
+        assert word in failed.value.remedy
+        target.close()
+
+
+class TestSystemsThatLackSomething:
+    def test_holes(self, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Where holes cannot be told, everything may be data."""
+        monkeypatch.delattr(os, "SEEK_DATA")
+        assert list(target.page_ranges(PAGE, MIB)) == [PageRange(PAGE, MIB)]
+        target.close()
+
+    def test_holes_on_this_file_system(
+        self, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> int:
+            raise OSError(errno.EINVAL, "Invalid argument")
+
+        monkeypatch.setattr(os, "lseek", fail)
+        assert list(target.page_ranges(PAGE, MIB)) == [PageRange(PAGE, MIB)]
+        target.close()
+
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_punching(
+        self,
+        path: Path,
+        target: LocalFileTarget,
+        monkeypatch: pytest.MonkeyPatch,
+        failing: bool,
+    ) -> None:
+        def no_support(*_: object) -> int:
+            import ctypes
+
+            ctypes.set_errno(errno.EOPNOTSUPP)
+            return -1
+
+        monkeypatch.setattr(sparse_file, "_fallocate", lambda: no_support if failing else None)
+        write(target, 3 * MIB)
+        write(target, 0)
+        target.clear(PAGE, 5 * MIB)
+        target.finish()
+        assert path.read_bytes() == bytes(DATA[:PAGE]) + bytes(SIZE - PAGE)
+
+    def test_positioned_reads_and_writes(
+        self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delattr(os, "pwrite")
+        monkeypatch.delattr(os, "preadv")
+        write(target, MIB)
+        buffer = bytearray(len(DATA))
+        target.read_into(MIB, buffer)
+        assert buffer == DATA
+        target.finish()
+        assert path.read_bytes()[MIB : MIB + len(DATA)] == DATA
+
+    def test_whole_writes(
+        self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        whole = os.pwrite
+        monkeypatch.setattr(os, "pwrite", lambda file, data, at: whole(file, data[:1000], at))
+        write(target, MIB)
+        target.finish()
+        assert path.read_bytes()[MIB : MIB + len(DATA)] == DATA
+
+
+def test_a_file_cut_by_others(path: Path, target: LocalFileTarget) -> None:
+    write(target, 0)
+    os.truncate(path.with_name("out.vhd.partial"), MIB)
+    with pytest.raises(TargetError, match=r"ends too early"):
+        target.read_into(MIB - PAGE, bytearray(2 * PAGE))
+    target.close()
+
+
+def test_carries_no_metadata(path: Path) -> None:
+    with pytest.raises(ValueError, match=r"metadata"):
+        LocalFileTarget(path).create(SIZE, {"a": "b"}, replace=False)
+    assert not list(path.parent.iterdir())
