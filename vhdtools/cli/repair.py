@@ -1,0 +1,95 @@
+"""`vhdtool repair`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from vhdtools.cli.formatting import heading, printable, quantity
+from vhdtools.inspection.repair import (
+    CHECKSUM_PARTS,
+    ChecksumPart,
+    Patch,
+    Which,
+    plan_checksums,
+    plan_footers,
+)
+from vhdtools.inspection.repairing import plan_repair, plan_undo, write_repair
+
+__all__ = ["repair"]
+
+_SHOWN = 8
+
+
+@click.command(short_help="Mend a disk's footers.")
+@click.argument("disk", type=click.Path(dir_okay=False))
+@click.option("--write", is_flag=True, help="Write to the disk, instead of only saying what.")
+@click.option(
+    "--use",
+    type=click.Choice(["end", "copy"]),
+    help="Of two valid footers that differ, this one is right.",
+)
+@click.option(
+    "--fix-checksum",
+    "checksums",
+    multiple=True,
+    type=click.Choice(CHECKSUM_PARTS),
+    help="Do only this: make the checksum of this part fit its fields.",
+)
+@click.option(
+    "--undo",
+    metavar="BACKUP",
+    type=click.Path(dir_okay=False),
+    help="Put back what a repair replaced.",
+)
+def repair(
+    disk: str,
+    *,
+    write: bool,
+    use: Which | None,
+    checksums: tuple[ChecksumPart, ...],
+    undo: str | None,
+) -> None:
+    """Mend the footers of DISK: a lost or damaged one is made anew from the other one.
+
+    Says what it would do; --write does it, after every byte that is replaced was saved in a file
+    beside the disk. A wrong checksum is fixed only if its part is named, since one of the fields
+    may be what is wrong. BAT and blocks are never touched.
+    """
+    if (use is not None) + bool(checksums) + (undo is not None) > 1:
+        raise click.UsageError("--use, --fix-checksum and --undo go one at a time.")
+    if undo is not None:
+        planned = plan_undo(disk, undo)
+    elif checksums:
+        planned = plan_repair(disk, lambda found, source: plan_checksums(found, source, checksums))
+    else:
+        planned = plan_repair(disk, lambda found, source: plan_footers(found, source, use))
+    if not planned.patches:
+        click.echo(f"{printable(disk)}: there is nothing to repair.")
+        return
+    click.echo(heading(printable(disk)))
+    for patch in planned.patches:
+        click.echo("\n".join(_told(patch)))
+    if not write:
+        click.echo("Nothing was written. Say --write to do it.")
+        return
+    backup = write_repair(planned)
+    click.echo(f"Written. What was replaced is in {printable(str(backup))}")
+
+
+def _told(patch: Patch) -> Iterator[str]:
+    changed = [
+        at
+        for at in range(max(len(patch.old), len(patch.new)))
+        if patch.old[at : at + 1] != patch.new[at : at + 1]
+    ]
+    yield (
+        f"  {patch.why}: {quantity(len(patch.new), 'byte')} at byte {patch.offset:,}, "
+        f"{len(changed):,} of them new"
+    )
+    for at in changed[:_SHOWN]:
+        old = patch.old[at : at + 1].hex() or "--"
+        yield f"    byte {patch.offset + at:,}: {old} → {patch.new[at : at + 1].hex() or '--'}"
+    if len(changed) > _SHOWN:
+        yield f"    and {len(changed) - _SHOWN:,} more"
