@@ -1,0 +1,227 @@
+"""Who uploads: the command lines, as their users type them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.disks import Disk
+from benchmarks.service import BLOB, CONTAINER, Service
+from benchmarks.tools import azcopy, program
+
+WORKERS = 8
+
+_VHDTOOL = str(Path(sys.executable).with_name("vhdtool"))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A disk, where it goes, and a folder for whatever lies in between."""
+
+    disk: Disk
+    service: Service
+    folder: Path
+
+
+Commands = Callable[[Job], Sequence[Sequence[str]]]
+"""The commands to run one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """Something that is timed.
+
+    `own_clock`: what it says that it took counts, not what the whole command took.
+    Without `uploads` it only reads the disk.
+    """
+
+    title: str
+    commands: Commands
+    environment: Callable[[Job], Mapping[str, str]] = lambda _: {}
+    own_clock: bool = False
+    uploads: bool = True
+
+
+def contender(name: str) -> Contender:
+    """The contender of this name; `vhdtool-32` and the like have another number of workers.
+
+    Raises ValueError for a name that is not known.
+    """
+    kind, _, number = name.partition("-")
+    made = _KINDS.get(kind)
+    if made is None or not (number.isdigit() or not number):
+        raise ValueError(f"no contender {name!r}; there are {', '.join(_KINDS)}")
+    return made(int(number or WORKERS))
+
+
+def names() -> list[str]:
+    """Every contender, at the usual number of workers."""
+    return list(_KINDS)
+
+
+def _vhdtool(workers: int) -> Contender:
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        place = f"{CONTAINER}/{BLOB}"
+        options = ("--workers", str(workers), "--no-progress", "--json")
+        return [[_VHDTOOL, "upload", str(job.disk.path), place, *options]]
+
+    def environment(job: Job) -> Mapping[str, str]:
+        return _authority(job) | {"AZURE_STORAGE_CONNECTION_STRING": job.service.connection_string}
+
+    return Contender(f"vhdtool upload, {workers} workers", commands, environment)
+
+
+def _azcopy(_: int) -> Contender:
+    """As it comes."""
+    return Contender(
+        "AzCopy",
+        lambda job: [_azcopy_command(job.disk.path, job)],
+        _azcopy_environment,
+    )
+
+
+def _azcopy_tuned(workers: int) -> Contender:
+    """Without the pacing that it starts slowly with, and with fewer connections."""
+    tuning = {"AZCOPY_PACE_PAGE_BLOBS": "false", "AZCOPY_CONCURRENCY_VALUE": str(workers)}
+    return Contender(
+        f"AzCopy, unpaced, {workers} connections",
+        lambda job: [_azcopy_command(job.disk.path, job)],
+        lambda job: _azcopy_environment(job) | tuning,
+    )
+
+
+def _convert_azcopy(_: int) -> Contender:
+    """What people do with a dynamic disk."""
+
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        fixed = job.folder / "fixed.vhd"
+        convert = [
+            *(program("qemu-img"), "convert", "-f", "vpc", "-O", "vpc"),
+            *("-o", "subformat=fixed,force_size=on", str(job.disk.path), str(fixed)),
+        ]
+        return [convert, _azcopy_command(fixed, job)]
+
+    return Contender("qemu-img convert, then AzCopy", commands, _azcopy_environment)
+
+
+def _upload_blob(workers: int) -> Contender:
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        return [_python("benchmarks.sdk_upload", job, workers)]
+
+    return Contender(f"azure-storage-blob's upload_blob, {workers} workers", commands)
+
+
+def _limit(workers: int) -> Contender:
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        return [_python("benchmarks.limit", job, workers)]
+
+    title = f"the limit: the same requests from memory, {workers} connections"
+    return Contender(title, commands, own_clock=True)
+
+
+def _cat(_: int) -> Contender:
+    return Contender(
+        "cat FILE >/dev/null",
+        lambda job: [["sh", "-c", 'exec cat "$0" >/dev/null', str(job.disk.path)]],
+        uploads=False,
+    )
+
+
+def _qemu_read(_: int) -> Contender:
+    """Read the whole guest's view, compare each cluster with zeros, write nothing."""
+
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        nowhere = f"driver=null-co,size={job.disk.known.size},read-zeroes=on"
+        convert = (program("qemu-img"), "convert", "-n", "-f", "vpc", str(job.disk.path))
+        return [[*convert, "--target-image-opts", nowhere]]
+
+    return Contender("qemu-img convert to nowhere", commands, uploads=False)
+
+
+def _inspect(_: int) -> Contender:
+    return Contender(
+        "vhdtool inspect",
+        lambda job: [[_VHDTOOL, "inspect", str(job.disk.path)]],
+        uploads=False,
+    )
+
+
+def _imports(_: int) -> Contender:
+    """The least that a Python tool with these two dependencies can take."""
+    return Contender(
+        'python -c "import construct, click"',
+        lambda _: [[sys.executable, "-c", "import construct, click"]],
+        uploads=False,
+    )
+
+
+def _qemu_info(_: int) -> Contender:
+    return Contender(
+        "qemu-img info",
+        lambda job: [[program("qemu-img"), "info", "-f", "vpc", str(job.disk.path)]],
+        uploads=False,
+    )
+
+
+def _vhdiinfo(_: int) -> Contender:
+    return Contender(
+        "vhdiinfo", lambda job: [[program("vhdiinfo"), str(job.disk.path)]], uploads=False
+    )
+
+
+def _python(module: str, job: Job, workers: int) -> list[str]:
+    ca_file = [] if job.service.ca_file is None else [str(job.service.ca_file)]
+    arguments = (str(job.disk.path), job.service.url(), str(workers))
+    return [sys.executable, "-m", module, *arguments, *ca_file]
+
+
+def _azcopy_command(path: Path, job: Job) -> list[str]:
+    return [
+        *(azcopy(), "copy", str(path), job.service.url(), "--from-to=LocalBlob"),
+        *("--blob-type=PageBlob", "--log-level=ERROR", "--skip-version-check"),
+    ]
+
+
+def _azcopy_environment(job: Job) -> dict[str, str]:
+    return _authority(job) | {
+        "AZCOPY_LOG_LOCATION": str(job.folder),
+        "AZCOPY_JOB_PLAN_LOCATION": str(job.folder),
+        "AZCOPY_DISABLE_SYSLOG": "true",
+    }
+
+
+def _authority(job: Job) -> dict[str, str]:
+    if job.service.ca_file is None:
+        return {}
+    # The second goes before the first where a machine has it set.
+    return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(job.service.ca_file))
+
+
+def own_seconds(output: str) -> float | None:
+    """The seconds that a contender says it took, if it prints JSON with them."""
+    try:
+        found = json.loads(output)
+    except ValueError:
+        return None
+    said = found if isinstance(found, dict) else {}
+    seconds: float | None = said.get("seconds", said.get("elapsed_seconds"))
+    return seconds
+
+
+_KINDS: Mapping[str, Callable[[int], Contender]] = {
+    "vhdtool": _vhdtool,
+    "azcopy": _azcopy,
+    "azcopy_tuned": _azcopy_tuned,
+    "convert_azcopy": _convert_azcopy,
+    "upload_blob": _upload_blob,
+    "limit": _limit,
+    "cat": _cat,
+    "qemu_read": _qemu_read,
+    "inspect": _inspect,
+    "imports": _imports,
+    "qemu_info": _qemu_info,
+    "vhdiinfo": _vhdiinfo,
+}

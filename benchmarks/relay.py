@@ -1,0 +1,72 @@
+"""A relay that counts: what a client sends over its connections, headers and all."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit, urlunsplit
+
+_PIECE = 1 << 18
+
+
+@dataclass(slots=True)
+class Counted:
+    """Bytes that clients sent through the relay at `endpoint`."""
+
+    endpoint: str
+    sent: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def counting_relay(endpoint: str) -> Iterator[Counted]:
+    """Pass on connections to *endpoint*, whose URL is repeated with the relay's own port."""
+    parts = urlsplit(endpoint)
+    place = (parts.hostname or "", parts.port or 0)
+    listener = socket.create_server(("127.0.0.1", 0))
+    port = listener.getsockname()[1]
+    counted = Counted(urlunsplit(parts._replace(netloc=f"127.0.0.1:{port}")))
+    threads = [threading.Thread(target=_accept, args=(listener, place, counted))]
+    threads[0].start()
+    try:
+        yield counted
+    finally:
+        # Wakes the accept; closing alone would leave it waiting.
+        listener.shutdown(socket.SHUT_RDWR)
+        threads[0].join()
+        listener.close()
+
+
+def _accept(listener: socket.socket, place: tuple[str, int], counted: Counted) -> None:
+    pumps = list[threading.Thread]()
+    while True:
+        try:
+            client, _ = listener.accept()
+        except OSError:
+            break
+        server = socket.create_connection(place)
+        for end in (client, server):
+            end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        pumps += [
+            threading.Thread(target=_pump, args=(client, server, counted), daemon=True),
+            threading.Thread(target=_pump, args=(server, client, None), daemon=True),
+        ]
+        for pump in pumps[-2:]:
+            pump.start()
+
+
+def _pump(source: socket.socket, sink: socket.socket, counted: Counted | None) -> None:
+    buffer = bytearray(_PIECE)
+    view = memoryview(buffer)
+    with suppress(OSError):
+        while count := source.recv_into(buffer):
+            if counted is not None:
+                with counted.lock:
+                    counted.sent += count
+            sink.sendall(view[:count])
+    for end in (source, sink):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
