@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 
@@ -18,17 +20,18 @@ DISK = TargetCapabilities(creates=False, metadata=False, lease=False, reads=Fals
 """What a managed disk's upload SAS can do."""
 
 
+@lru_cache(maxsize=4)
 def extents_of(content: bytes) -> tuple[Extent, ...]:
     """The true extents of *content*: its zero pages and its others."""
-    found: list[Extent] = []
-    for offset in range(0, len(content), PAGE):
-        page = content[offset : offset + PAGE]
-        zero = not any(page)
-        if found and found[-1].zero == zero:
-            last = found.pop()
-            found.append(Extent(last.offset, last.length + len(page), zero))
-        else:
-            found.append(Extent(offset, len(page), zero))
+    zeros = bytes(PAGE)
+    offsets = range(0, len(content), PAGE)
+    found = []
+    for zero, run in groupby(
+        offsets, lambda at: content[at : at + PAGE] == zeros[: len(content) - at]
+    ):
+        pages = list(run)
+        end = min(pages[-1] + PAGE, len(content))
+        found.append(Extent(pages[0], end - pages[0], zero))
     return tuple(found)
 
 
@@ -114,19 +117,24 @@ class MemoryTarget:
         self.before: Callable[[str, int], None] = lambda _operation, _offset: None
         self.after: Callable[[str, int], None] = lambda _operation, _offset: None
         self.fresh_access: Callable[[], bool] = lambda: False
-        self._pages: set[int] = set()
-        self._our_lease: str | None = None
+        self.pages: set[int] = set()
+        self.our_lease: str | None = None
         self._lock = threading.Lock()
 
     def exists_with(self, size: int, *pages: tuple[int, bytes]) -> None:
         """Make it be there already, holding *pages*."""
         self.content = bytearray(size)
         for offset, data in pages:
-            self._store(offset, data)
+            self.store(offset, data)
+
+    def held(self) -> bytes:
+        """All that it holds."""
+        assert self.content is not None
+        return bytes(self.content)
 
     def ranges(self) -> list[PageRange]:
         """The page ranges."""
-        return list(coalesce(PageRange(number * PAGE, PAGE) for number in sorted(self._pages)))
+        return list(coalesce(PageRange(number * PAGE, PAGE) for number in sorted(self.pages)))
 
     def state(self) -> TargetState | None:
         self._begin("state")
@@ -145,7 +153,7 @@ class MemoryTarget:
             raise TargetExistsError(self.name, "it is there already")
         self._check_lease()
         self.content = bytearray(size)
-        self._pages.clear()
+        self.pages.clear()
         self.metadata = dict(metadata)
         self.md5 = None
         self.after("create", 0)
@@ -154,21 +162,21 @@ class MemoryTarget:
         self._begin("acquire_lease")
         if self.lease_id not in (None, lease_id, previous):
             raise TargetBusyError(self.name, "another writer holds the lease")
-        self.lease_id = self._our_lease = lease_id
+        self.lease_id = self.our_lease = lease_id
         self.after("acquire_lease", 0)
 
     def renew_lease(self) -> None:
         self._begin("renew_lease")
-        if self.lease_id is not None and self.lease_id != self._our_lease:
+        if self.lease_id is not None and self.lease_id != self.our_lease:
             raise TargetBusyError(self.name, "the lease was lost")
-        self.lease_id = self._our_lease
+        self.lease_id = self.our_lease
         self.after("renew_lease", 0)
 
     def release_lease(self) -> None:
         self._begin("release_lease")
-        if self.lease_id == self._our_lease:
+        if self.lease_id == self.our_lease:
             self.lease_id = None
-        self._our_lease = None
+        self.our_lease = None
         self.after("release_lease", 0)
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
@@ -176,7 +184,7 @@ class MemoryTarget:
         self._begin("write", offset)
         with self._lock:
             self._check_lease()
-            self._store(offset, data)
+            self.store(offset, data)
             self.writes.append(PageRange(offset, len(data)))
         self.after("write", offset)
         return self.confirms
@@ -188,7 +196,7 @@ class MemoryTarget:
             self._check_lease()
             assert self.content is not None
             self.content[offset : offset + length] = bytes(length)
-            self._pages.difference_update(range(offset // PAGE, (offset + length) // PAGE))
+            self.pages.difference_update(range(offset // PAGE, (offset + length) // PAGE))
         self.after("clear", offset)
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
@@ -235,11 +243,12 @@ class MemoryTarget:
         assert self.content is not None, "nothing was created"
         return len(self.content)
 
-    def _store(self, offset: int, data: bytes | memoryview) -> None:
+    def store(self, offset: int, data: bytes | memoryview) -> None:
+        """Put *data* there, without a request."""
         assert self.content is not None
         self.content[offset : offset + len(data)] = data
-        self._pages.update(range(offset // PAGE, (offset + len(data)) // PAGE))
+        self.pages.update(range(offset // PAGE, (offset + len(data)) // PAGE))
 
     def _check_lease(self) -> None:
-        if self.lease_id is not None and self.lease_id != self._our_lease:
+        if self.lease_id is not None and self.lease_id != self.our_lease:
             raise TargetBusyError(self.name, "another writer holds the lease")
