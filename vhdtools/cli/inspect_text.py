@@ -18,7 +18,7 @@ from vhdtools.cli.formatting import (
 )
 from vhdtools.image.footers import FoundFooter
 from vhdtools.image.structure import Structure
-from vhdtools.inspection import Finding, Inspection, Level
+from vhdtools.inspection import AzureVerdict, Finding, Inspection, Level
 from vhdtools.inspection.deep import DeepResult
 from vhdtools.inspection.describe import (
     creator_name,
@@ -61,12 +61,8 @@ def _summary(inspection: Inspection, width: int) -> list[str]:
     else:
         lines.append(paragraph(_what(inspection, inspection.virtual_size), 2, width))
     lines.append("  " + _counts(inspection.findings))
-    azure = inspection.azure
-    if azure.upload_size is not None:
-        made = f"a fixed VHD of {format_size(azure.upload_size)}"
-        ready = _verdict(azure.ready, f"ready for vhdtool upload: {made}", "not ready")
-        as_is = _verdict(azure.ready_as_is, "ready as it is", "not as it is")
-        lines.append(f"  Azure: {ready}; {as_is}")
+    if inspection.azure.upload_size is not None:
+        lines += _azure_summary(inspection.azure, width)
     return lines
 
 
@@ -76,10 +72,9 @@ def _what(inspection: Inspection, size: int) -> str:
     creator = "" if footer is None else printable(creator_name(footer.creator_application))
     text = f"{kind} VHD by {creator}, {format_size(size)}"
     if inspection.allocated_bytes is not None and size:
-        share = min(100.0, 100 * inspection.allocated_bytes / size)
-        text += (
-            f", of which the file holds {format_size(inspection.allocated_bytes)}: {share:.1f} %"
-        )
+        held = min(inspection.allocated_bytes, size)
+        text += f", {format_size(inspection.allocated_bytes)} of it in the file"
+        text += f" ({share_text(held, size)})"
     return text
 
 
@@ -92,8 +87,27 @@ def _counts(findings: tuple[Finding, ...]) -> str:
     return ", ".join(texts) if texts else click.style("nothing to find fault with", fg="green")
 
 
-def _verdict(good: bool, yes: str, no: str) -> str:
-    return click.style(yes, fg="green") if good else click.style(no, fg="yellow")
+def _azure_summary(azure: AzureVerdict, width: int) -> list[str]:
+    made = "" if azure.upload_size is None else format_size(azure.upload_size)
+    lacking = [check.requirement for check in azure.checks if not check.uploaded]
+    lacking_as_is = [check.requirement for check in azure.checks if not check.as_is]
+    uploaded = (
+        f"would make a fixed VHD of {made}" if azure.ready else f"Azure wants {', '.join(lacking)}"
+    )
+    as_is = "nothing is lacking" if azure.ready_as_is else f"Azure wants {', '.join(lacking_as_is)}"
+    return [
+        _verdict("vhdtool upload", azure.ready, uploaded, width),
+        _verdict("plain upload", azure.ready_as_is, as_is, width),
+    ]
+
+
+def _verdict(what: str, good: bool, why: str, width: int) -> str:
+    word = "ready" if good else "not ready"
+    # Styled once the lines are broken, as styles have no width.
+    text = paragraph(f"{what}: {word}; {why}", 2, width)
+    return text.replace(
+        f": {word};", f": {click.style(word, fg='green' if good else 'yellow')};", 1
+    )
 
 
 def _findings(findings: tuple[Finding, ...], width: int) -> list[str]:
@@ -111,7 +125,8 @@ def _findings(findings: tuple[Finding, ...], width: int) -> list[str]:
         lines.append(paragraph(f"Reading: {finding.reading}", indent, width))
         lines.append(paragraph(f"Azure: {finding.azure}", indent, width))
         if finding.remedy:
-            lines.append(paragraph(f"To do: {finding.remedy}", indent, width))
+            # In one line, so that a command can be copied.
+            lines.append(" " * indent + printable(f"To do: {finding.remedy}"))
     return lines
 
 

@@ -207,7 +207,7 @@ def _file_check(structure: Structure, current_size: int) -> AzureCheck:
         else f"{structure.file_size:,} bytes, not {wanted:,}",
         True,
         fits,
-        "" if fits else "vhdtool upload uploads exactly that.",
+        "" if fits else "vhdtool upload sends exactly the disk and a footer.",
     )
 
 
