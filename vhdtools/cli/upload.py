@@ -19,6 +19,7 @@ from vhdtools.cli.options import (
 from vhdtools.cli.progress import choose_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
+    json_on_difference,
     preview_text,
     preview_to_json,
     result_text,
@@ -109,6 +110,7 @@ def upload(
                 else preview_text(found, credentials.description)
             )
         else:
-            result = upload_disk(disk, target, options=options, stop=stop, **reading)
+            with json_on_difference(as_json):
+                result = upload_disk(disk, target, options=options, stop=stop, **reading)
             said = result_to_json(result) if as_json else result_text(result)
     click.echo(said if isinstance(said, str) else json.dumps(said, indent=2))

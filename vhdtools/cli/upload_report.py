@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
+import click
+
 from vhdtools.cli.formatting import format_size
+from vhdtools.errors import VerificationError
 from vhdtools.transfer import UploadResult, VerifyResult
 from vhdtools.transfer.preview import Outlook, UploadPreview
 
 __all__ = [
+    "json_on_difference",
     "preview_text",
     "preview_to_json",
     "result_text",
@@ -41,13 +48,14 @@ def result_text(result: UploadResult) -> str:
         rows.append(
             ("padded", f"{result.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
         )
-    rate = result.sent_bytes / seconds / 2**20
-    sent = f"{format_size(result.sent_bytes)} in {result.requests:,} requests"
-    rows.append(("sent", f"{sent}, {seconds:.1f} s, {rate:,.1f} MiB/s"))
-    rows.append(("skipped", f"{format_size(result.zero_bytes)} of zeros"))
-    if result.resumed_bytes and not result.already_there:
-        how = "proven equal by CRC-64" if result.resumed_proven else "by page ranges, not proven"
-        rows.append(("already there", f"{format_size(result.resumed_bytes)}, {how}"))
+    if not result.already_there:
+        rate = result.sent_bytes / seconds / 2**20
+        sent = f"{format_size(result.sent_bytes)} in {result.requests:,} requests"
+        rows.append(("sent", f"{sent}, {seconds:.1f} s, {rate:,.1f} MiB/s"))
+        rows.append(("skipped", f"{format_size(result.zero_bytes)} of zeros"))
+        if result.resumed_bytes:
+            how = "proven equal by CRC-64" if result.resumed_proven else "by page ranges, unproven"
+            rows.append(("already there", f"{format_size(result.resumed_bytes)}, {how}"))
     if result.retries:
         reasons = ", ".join(f"{n} × {why}" for why, n in sorted(result.retry_reasons.items()))
         rows.append(("tried again", f"{result.retries} ({reasons})"))
@@ -102,6 +110,23 @@ def verify_to_json(result: VerifyResult) -> dict[str, Any]:
         "elapsed_seconds": round(result.elapsed_seconds, 3),
         "verified": True,
     }
+
+
+@contextmanager
+def json_on_difference(as_json: bool) -> Iterator[None]:
+    """With `--json`, a target that was read back and is not the disk is told on stdout, too."""
+    try:
+        yield
+    except VerificationError as error:
+        if as_json:
+            told = {
+                "blob_url": error.subject,
+                "verified": False,
+                "difference_offset": error.offset,
+                "message": str(error),
+            }
+            click.echo(json.dumps(told, indent=2))
+        raise
 
 
 def preview_text(preview: UploadPreview, credentials: str) -> str:

@@ -12,7 +12,7 @@ from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
 from vhdtools.cli.progress import choose_progress
 from vhdtools.cli.stopping import stop_on_signals
-from vhdtools.cli.upload_report import verify_text, verify_to_json
+from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
 from vhdtools.transfer import RetryPolicy
 from vhdtools.transfer.api import verify as verify_disk
 
@@ -51,7 +51,7 @@ def verify(
         destination, connection_string=connection_string, sas_file=sas_file
     )
     target = credentials.open_target(destination, workers=workers)
-    with closing(target), stop_on_signals() as stop:
+    with closing(target), stop_on_signals() as stop, json_on_difference(as_json):
         result = verify_disk(
             disk,
             target,
