@@ -16,7 +16,7 @@ from vhdtools.errors import DamagedImageError, ImageError, UnsupportedImageError
 from vhdtools.image import open as open_image
 from vhdtools.image import soundness
 from vhdtools.image.soundness import MAX_DYNAMIC_SIZE, Flaw, Soundness, examine, metadata_regions
-from vhdtools.image.structure import read_structure
+from vhdtools.image.structure import MAX_BAT_ENTRIES, read_structure
 from vhdtools.layout import DiskType
 
 FIXED = DiskType.FIXED
@@ -229,7 +229,7 @@ def test_every_code_is_tried() -> None:
 
 
 def test_a_table_too_large_to_read(tmp_path: Path) -> None:
-    blocks = (1 << 23) + 1
+    blocks = MAX_BAT_ENTRIES + 1
     recipe = Recipe(
         "A",
         block_size=512,
@@ -241,7 +241,7 @@ def test_a_table_too_large_to_read(tmp_path: Path) -> None:
         file.truncate(BAT + blocks * 4 + 1024)
     codes = [flaw.code for flaw in examine(read_structure(path)).flaws]
     assert codes[0] == "bat-too-large"
-    with pytest.raises(UnsupportedImageError, match="8,388,608 are the most that are read"):
+    with pytest.raises(UnsupportedImageError, match="4,194,304 are the most that are read"):
         open_image(path)
 
 

@@ -39,8 +39,8 @@ from vhdtools.ranges import align_up
 
 __all__ = ["MAX_BAT_ENTRIES", "FoundBatmap", "Structure", "read_structure"]
 
-MAX_BAT_ENTRIES = 1 << 23
-"""The most BAT entries that are read (32 MiB): 2040 GiB in blocks of 256 KiB need fewer."""
+MAX_BAT_ENTRIES = 1 << 22
+"""The most BAT entries that are read (16 MiB): 2040 GiB in blocks of 512 KiB need fewer."""
 
 _SECTOR = 512
 
