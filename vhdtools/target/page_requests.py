@@ -7,6 +7,7 @@ operations"). The service's ranges have inclusive ends; they stay in here.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from urllib.parse import quote
 
 from azure.storage.blob import BlobType
 
@@ -15,6 +16,7 @@ from vhdtools.checksums import crc64_base64, crc64_from_base64
 from vhdtools.errors import ChecksumError, TargetMissingError, TargetRefusedError, UnavailableError
 from vhdtools.ranges import PAGE, PageRange, align_down
 from vhdtools.target.blob_session import BlobSession
+from vhdtools.target.page_list import parse_page_list
 from vhdtools.target.page_target import MAX_WRITE, TargetState
 
 __all__ = ["PageRangeLister", "PageReader", "get_state", "put_page"]
@@ -67,7 +69,7 @@ def put_page(
     if lease_id is not None:
         headers["x-ms-lease-id"] = lease_id
     reply = session.send("PUT", "?comp=page", headers, 201, offset=offset, body=data)
-    return _confirmed(session, reply.get(_CRC64), crc64, offset)
+    return _confirmed(session, reply.headers.get(_CRC64), crc64, offset)
 
 
 class PageReader:
@@ -96,7 +98,7 @@ class PageReader:
         headers = {"x-ms-range": f"bytes={offset}-{offset + len(buffer) - 1}"}
         if checked:
             headers["x-ms-range-get-content-crc64"] = "true"
-        reply = self._session.send("GET", "", headers, 206, offset=offset, into=buffer)
+        reply = self._session.send("GET", "", headers, 206, offset=offset, into=buffer).headers
         length = reply.get("Content-Length", "an unknown number of")
         if length != str(len(buffer)):
             raise UnavailableError(
@@ -136,18 +138,21 @@ class PageRangeLister:
                 offset = stop
 
     def _list(self, offset: int, end: int) -> Iterator[PageRange]:
-        # Each page of the list is one request, made when it is wanted.
-        pages = self._session.ask(
-            lambda client: client.list_page_ranges(offset=offset, length=end - offset).by_page()
-        )
-        while True:
-            page = self._session.ask(lambda _: next(pages, None), offset)
-            if page is None:
-                return
-            for item in page:
-                start, stop = max(item.start or 0, offset), min((item.end or 0) + 1, end)
-                if start < stop and not item.cleared:
+        headers = {"x-ms-range": f"bytes={offset}-{end - 1}"}
+        marker = ""
+        while True:  # each part of the list is one request, made when it is wanted
+            query = "?comp=pagelist" + (f"&marker={quote(marker, safe='')}" if marker else "")
+            reply = self._session.send("GET", query, headers, 200, offset=offset)
+            try:
+                found, marker = parse_page_list(reply.content)
+            except ValueError:
+                raise self._session.garbled(offset) from None
+            for item in found:
+                start, stop = max(item.offset, offset), min(item.end, end)
+                if start < stop:
                     yield PageRange(start, stop - start)
+            if not marker:
+                return
 
 
 def _confirmed(session: BlobSession, reply: str | None, crc64: int, offset: int) -> bool:
