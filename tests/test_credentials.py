@@ -18,9 +18,7 @@ from vhdtools.target.managed_disk import ManagedDiskTarget
 
 pytest_plugins = ["tests.pageblob_server.fixtures"]
 
-SECRET = (
-    "S3CRETb8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGM=="
-)
+SECRET = "S3CRET" + "A" * 80 + "=="
 TOKEN = "sv=2024-11-04&sp=racw&sig=S3CRET"
 STRING = f"AccountName=acct;AccountKey={SECRET}"
 URL = "https://acct.blob.core.windows.net/vhds/x.vhd"

@@ -19,7 +19,7 @@ from vhdtools.target.local import LocalFileTarget
 from vhdtools.target.managed_disk import ManagedDiskTarget
 
 SAS = "sv=2024-11-04&sr=b&sp=racw&se=2999-01-01T00%3A00%3A00Z&sig=S3CRET%2Bx%3D"
-KEY = "S3CRETb8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGM=="
+KEY = "S3CRET" + "A" * 80 + "=="
 STRING = f"AccountName=acct;AccountKey={KEY}"
 
 
@@ -106,6 +106,10 @@ class TestUrls:
             ("https://acct.blob.core.windows.net/vhds/x.vhd?snapshot=2024&" + SAS, "snapshot"),
             ("https://acct.blob.core.windows.net/vhds/x.vhd?versionId=2024&" + SAS, "version"),
             ("https://acct.blob.core.windows.net/vhds/x.vhd?comp=page&" + SAS, "operation"),
+            ("https://acct.blob.core.windows.net/vhds/x.vhd?sv=1&sig=S3CRET x", "not all of it"),
+            ("https://acct.blob.core.windows.net/vhds/x.vhd?sv=1&sig=S3CRETé", "not all of it"),
+            ("https://bücher.example/vhds/x.vhd", "ASCII"),
+            ("http://127.0.0.1:1/a b/vhds/x.vhd", "ASCII"),
             ("ftp://acct.example/vhds/x.vhd?sig=S3CRET", "http"),
             ("s3://bucket/x.vhd", "http"),
         ],
@@ -299,6 +303,10 @@ class TestConnectionStrings:
             (f"AccountKey={KEY}", "AccountName"),
             (f"BlobEndpoint=https://a.example;AccountKey={KEY}", "AccountName"),
             (f"BlobEndpoint=a.example;{STRING}", "BlobEndpoint"),
+            (f"BlobEndpoint=https://a example;{STRING}", "ASCII"),
+            (f"BlobEndpoint=ftp://a.example;{STRING}", "http"),
+            (f"BlobEndpoint=https://;{STRING}", "http"),
+            (f"BlobEndpoint=https://a.example:x;{STRING}", "Port"),
             ("AccountName", "NAME=VALUE"),
             (f"{STRING};S3CRET", "NAME=VALUE"),
             ("UseDevelopmentStorage=false", "AccountName"),

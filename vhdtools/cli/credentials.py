@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from vhdtools.errors import UsageError
-from vhdtools.target.blob_address import BlobAddress, parse_blob_url
+from vhdtools.target.blob_address import BlobAddress, checked_sas, parse_blob_url
 from vhdtools.target.connection_string import StorageAccount, parse_connection_string
 from vhdtools.target.destination import (
     is_file_destination,
@@ -137,7 +137,7 @@ class _Environment:
         if sas := self.variables.get("AZURE_STORAGE_SAS_TOKEN"):
             yield Credentials(
                 "the SAS in AZURE_STORAGE_SAS_TOKEN",
-                credential=_checked_sas("AZURE_STORAGE_SAS_TOKEN", sas),
+                credential=checked_sas("AZURE_STORAGE_SAS_TOKEN", sas),
                 account_url=self.account_url,
             )
         name = self.variables.get("AZURE_STORAGE_ACCOUNT")
@@ -166,7 +166,7 @@ def _from_file(path: Path, account_url: str | None) -> Credentials:
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "it is not text"
             raise UsageError(str(path), f"the SAS file cannot be read: {reason}") from None
-        return _checked_sas(str(path), text)
+        return checked_sas(str(path), text)
 
     return Credentials(
         f"the SAS in the file {path}", credential=read(), account_url=account_url, refresh=read
@@ -202,14 +202,6 @@ def _identity(subject: BlobAddress | str) -> Any:
             + _OTHERS,
         ) from None
     return DefaultAzureCredential()
-
-
-def _checked_sas(where: str, text: str) -> str:
-    if "sig=" not in text:
-        raise UsageError(
-            where, "there is no SAS in it", "A SAS looks like sv=…&se=…&sp=racw&sig=…, on one line."
-        )
-    return text
 
 
 def _kind(account: StorageAccount) -> str:

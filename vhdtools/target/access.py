@@ -6,7 +6,6 @@ import base64
 import binascii
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
-from urllib.parse import parse_qsl
 
 from azure.core.credentials import (
     AccessToken,
@@ -17,7 +16,7 @@ from azure.core.credentials import (
 from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from vhdtools.errors import UsageError
-from vhdtools.target.blob_address import BlobAddress
+from vhdtools.target.blob_address import BlobAddress, checked_sas
 
 __all__ = ["Access", "Credential", "make_access"]
 
@@ -56,7 +55,7 @@ def make_access(address: BlobAddress, credential: Credential, sas: str | None) -
     if isinstance(credential, str):
         credential = credential.strip()
         if "sig=" in credential:
-            given = _signature(address, credential)
+            given = checked_sas(address.url, credential)
             if sas is not None and sas != given:
                 raise UsageError(address.url, "there is a SAS in the URL, and another was given")
             return Access(sas=given)
@@ -90,14 +89,6 @@ class _Token:
             raise
         except Exception as error:
             raise ClientAuthenticationError(f"{type(error).__name__}: {error}") from error
-
-
-def _signature(address: BlobAddress, text: str) -> str:
-    query = text.rpartition("?")[2]
-    names = {name.lower() for name, _ in parse_qsl(query, keep_blank_values=True)}
-    if "sig" not in names or any(character.isspace() for character in query):
-        raise UsageError(address.url, "what was given as a SAS is not one, or not all of it")
-    return query
 
 
 def _check_key(address: BlobAddress, key: str) -> None:

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, parse_qsl, quote, unquote, urlsplit
 
 from vhdtools.errors import UsageError
-from vhdtools.target.network import is_address, is_loopback
+from vhdtools.target.network import is_address, is_loopback, origin_of
 
-__all__ = ["EMULATOR_ACCOUNT", "BlobAddress", "parse_blob_path", "parse_blob_url"]
+__all__ = [
+    "EMULATOR_ACCOUNT",
+    "BlobAddress",
+    "checked_sas",
+    "parse_blob_path",
+    "parse_blob_url",
+]
 
 EMULATOR_ACCOUNT = "devstoreaccount1"
 """The emulators' account; its key is public."""
@@ -106,7 +112,30 @@ def _account_is_in_path(url: SplitResult, first: str) -> bool:
     return "." not in host or is_address(host) or first == EMULATOR_ACCOUNT
 
 
+def checked_sas(subject: str, text: str) -> str:
+    """A SAS without what may stand before it (a URL, a question mark). Raises UsageError."""
+    sas = text.strip().rpartition("?")[2]
+    names = {name.lower() for name, _ in parse_qsl(sas, keep_blank_values=True)}
+    if "sig" not in names or not sas.isascii() or not sas.isprintable() or " " in sas:
+        raise UsageError(
+            subject,
+            "what was given as a SAS is not one, or not all of it",
+            "A SAS looks like sv=…&se=…&sp=racw&sig=…, on one line.",
+        )
+    return sas
+
+
 def _address(shown: str, account_url: str, container: str, blob: str) -> BlobAddress:
+    try:
+        origin_of(urlsplit(account_url))
+    except ValueError as error:
+        raise UsageError(shown, f"the account's URL is wrong: {error}") from None
+    if not account_url.isascii() or not account_url.isprintable() or " " in account_url:
+        raise UsageError(
+            shown,
+            "the account's URL has characters that are not plain ASCII",
+            "Write the host name in its ASCII form (xn--…).",
+        )
     if not _CONTAINER.fullmatch(container):
         raise UsageError(
             shown,
@@ -144,4 +173,4 @@ def _sas(shown: str, url: SplitResult) -> str | None:
             "the URL's query has no signature (sig=), so it is not a SAS, or a part of one",
             "Put the URL between quotation marks: without them a shell cuts it at the first &.",
         )
-    return url.query
+    return checked_sas(shown, url.query)
