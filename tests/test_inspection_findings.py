@@ -366,6 +366,8 @@ CASES = [
         2048,
     ),
     Case("locator-empty", one_locator(data_length=0), LOCATOR),
+    Case("locator-empty", one_locator(data_space=0), LOCATOR),
+    Case("locator-unused-set", one_locator(platform_code=bytes(4)), LOCATOR),
     Case("locator-reserved", one_locator(reserved=1), LOCATOR),
     Case(
         "locator-duplicate",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 
-from vhdtools.cli.formatting import format_size, heading, printable, table
+from vhdtools.cli.formatting import format_size, heading, printable
 from vhdtools.errors import UsageError
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import Structure, read_structure
@@ -72,17 +72,18 @@ def bat_text(path: str) -> Iterator[str]:
         raise UsageError(path, "the file has no BAT", "Only dynamic and differencing disks do.")
     span = (header.block_size + bitmap_size(header.block_size)) // _SECTOR
     yield heading(f"BAT of {printable(path)}: blocks of {format_size(header.block_size)}")
-    rows = [("blocks", "count", "from sector", "to sector", "from byte")]
+    last = len(structure.bat)
+    widths = max(2 * len(str(last)) + 1, len("blocks")), max(len(f"{last:,}"), len("count"))
+    row = f"  {{:>{widths[0]}}}  {{:>{widths[1]}}}  {{:>11}}  {{:>11}}  {{:>17}}"
+    yield row.format("blocks", "count", "from sector", "to sector", "from byte")
     for run in bat_runs(structure.bat, span):
         blocks = f"{run.first}" if run.count == 1 else f"{run.first}–{run.first + run.count - 1}"
         if run.sector is None:
-            rows.append((blocks, f"{run.count:,}", "unallocated", "", ""))
-            continue
-        end = run.sector + run.count * span
-        rows.append(
-            (blocks, f"{run.count:,}", str(run.sector), str(end - 1), f"{run.sector * _SECTOR:,}")
-        )
-    yield from table(rows)
+            yield row.format(blocks, f"{run.count:,}", "unallocated", "", "").rstrip()
+        else:
+            end = run.sector + run.count * span - 1
+            place = f"{run.sector * _SECTOR:,}"
+            yield row.format(blocks, f"{run.count:,}", run.sector, end, place)
 
 
 def _fields(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ __all__ = ["inspect"]
 
 _TERMINAL = "the terminal"
 _PICTURES = (".svg", ".png")
+_LINES_AT_ONCE = 1000
 _ACCOUNT_VARIABLES = (
     "AZURE_STORAGE_CONNECTION_STRING",
     "AZURE_STORAGE_ACCOUNT",
@@ -185,5 +187,6 @@ def _show_map(disks: tuple[str, ...], map_to: str, reading: dict[str, Any]) -> N
 
 def _show_lines(disks: tuple[str, ...], lines_of: Callable[[str], Iterable[str]]) -> None:
     for disk in disks:
-        for line in lines_of(disk):
-            click.echo(line)
+        lines = iter(lines_of(disk))
+        while some := list(islice(lines, _LINES_AT_ONCE)):
+            click.echo("\n".join(some))

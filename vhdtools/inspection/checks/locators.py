@@ -37,6 +37,7 @@ def check_locators(structure: Structure) -> Iterator[Finding]:
                 f"parent locator {found.index + 1} is another one of the kind {_code(found)}", place
             )
         seen.add(code)
+    yield from _check_unused(structure, at)
     yield from _compare_names(structure, at + _AT["parent_name"])
 
 
@@ -53,7 +54,7 @@ def _check_locator(found: FoundLocator, at: int, data_end: int) -> Iterator[Find
     locator, which = found.locator, f"parent locator {found.index + 1} ({_code(found)})"
     if locator.platform_code not in _KNOWN_CODES:
         yield kinds.LOCATOR_UNKNOWN.found(f"{which} is of no known kind", at)
-    if not locator.data_offset or not locator.data_length:
+    if not locator.data_offset or not locator.data_length or not locator.data_space:
         yield kinds.LOCATOR_EMPTY.found(f"{which} says nothing of where its path is", at)
     elif found.data is None or locator.data_offset + locator.data_length > data_end:
         yield kinds.LOCATOR_OUTSIDE.found(
@@ -67,6 +68,17 @@ def _check_locator(found: FoundLocator, at: int, data_end: int) -> Iterator[Find
         )
     if locator.reserved:
         yield kinds.LOCATOR_RESERVED.found(f"reserved bytes of {which} are not zero", at)
+
+
+def _check_unused(structure: Structure, at: int) -> Iterator[Finding]:
+    locators = () if structure.header is None else structure.header.parent_locators
+    for index, locator in enumerate(locators):
+        rest = (locator.data_space, locator.data_length, locator.reserved, locator.data_offset)
+        if not any(locator.platform_code) and any(rest):
+            yield kinds.LOCATOR_UNUSED.found(
+                f"parent locator {index + 1} is not in use, but its fields are not zero",
+                at + _AT[f"parent_locators[{index}].platform_code"],
+            )
 
 
 def _compare_names(structure: Structure, at: int) -> Iterator[Finding]:

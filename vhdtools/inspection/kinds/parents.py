@@ -121,6 +121,13 @@ LOCATOR_RESERVED = Kind(
     "Ignored; some program keeps something there.",
     NOTHING,
 )
+LOCATOR_UNUSED = Kind(
+    "locator-unused-set",
+    INFO,
+    "A parent locator that is not in use has fields set",
+    "It is ignored.",
+    NOTHING,
+)
 LOCATOR_DUPLICATE = Kind(
     "locator-duplicate",
     INFO,
