@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
 from benchmarks import cases, disks
 from benchmarks.cases import Case
 from benchmarks.contenders import contender, names
+from benchmarks.goals import goals, goals_table
+from benchmarks.model_report import model_text
 from benchmarks.places import RESULTS
-from benchmarks.results import save
+from benchmarks.render import render
+from benchmarks.report import write_report
+from benchmarks.results import load_all, save
 from benchmarks.runner import measure_case
 from benchmarks.table import case_table
 from benchmarks.targets import TARGETS
@@ -25,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, help="the folder of results (default: %(default)s)"
+    )
     parser.set_defaults(run=_run_full)
     parts = parser.add_subparsers(title="parts (all cases and the report without one)")
 
@@ -35,10 +43,11 @@ def _parser() -> argparse.ArgumentParser:
     full.set_defaults(run=_run_full)
 
     quick = parts.add_parser("quick", help="small disks, no AzCopy: does all of it work?")
-    quick.add_argument("--output", type=Path, help="a folder for results (default: none kept)")
+    quick.add_argument("--rounds", type=int)
+    quick.add_argument("--keep", action="store_true", help="write results, too")
     quick.set_defaults(run=_run_quick)
 
-    upload = parts.add_parser("upload", help="measure what is asked for; results are printed only")
+    upload = parts.add_parser("upload", help="measure what is asked for, and print it")
     upload.add_argument("--disk", action="append", choices=disks.RECIPES, required=True)
     upload.add_argument("--target", choices=TARGETS, default="azurite335")
     upload.add_argument(
@@ -50,8 +59,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     upload.add_argument("--rounds", type=int, default=cases.FEW)
     upload.add_argument("--wire", action="store_true", help="count bytes on the wire, too")
-    upload.add_argument("--output", type=Path, help="a folder for the results")
+    upload.add_argument("--keep", action="store_true", help="write the result to a file, too")
     upload.set_defaults(run=_run_upload)
+
+    report = parts.add_parser("report", help="write results/README.md and plots from the results")
+    report.set_defaults(run=_report)
+
+    wanted = parts.add_parser("goals", help="whether the results reach what is wanted")
+    wanted.set_defaults(run=_goals)
+
+    model = parts.add_parser("model", help="the model on paper beside the emulated runs")
+    model.set_defaults(run=_model)
+
+    rendering = parts.add_parser("render", help="write the README's section from the results")
+    rendering.set_defaults(run=_render)
 
     listing = parts.add_parser("list", help="name the cases, disks, targets and contenders")
     listing.set_defaults(run=_list)
@@ -73,12 +94,16 @@ def _run_full(options: argparse.Namespace) -> int:
     sound = True
     for name in wanted:
         case = _with_rounds(known[name], getattr(options, "rounds", None))
-        sound &= _measure(case, RESULTS, wire=not getattr(options, "no_wire", False))
+        sound &= _measure(case, options.results, wire=not getattr(options, "no_wire", False))
+    _report(options)
     return 0 if sound else 1
 
 
 def _run_quick(options: argparse.Namespace) -> int:
-    sound = [_measure(case, options.output, wire=False) for case in cases.QUICK]
+    output = options.results if options.keep else None
+    sound = [
+        _measure(_with_rounds(case, options.rounds), output, wire=False) for case in cases.QUICK
+    ]
     return 0 if all(sound) else 1
 
 
@@ -91,7 +116,8 @@ def _run_upload(options: argparse.Namespace) -> int:
         cases.product(contenders, options.disk),
         options.rounds,
     )
-    return 0 if _measure(case, options.output, wire=options.wire) else 1
+    output = options.results if options.keep else None
+    return 0 if _measure(case, output, wire=options.wire) else 1
 
 
 def _measure(case: Case, output: Path | None, *, wire: bool) -> bool:
@@ -108,6 +134,28 @@ def _with_rounds(case: Case, rounds: int | None) -> Case:
     if rounds is None:
         return case
     return Case(case.name, case.title, case.target, case.entries, rounds)
+
+
+def _report(options: argparse.Namespace) -> int:
+    for path in write_report(options.results):
+        print(f"wrote {os.path.relpath(path)}")
+    return 0
+
+
+def _goals(options: argparse.Namespace) -> int:
+    print(goals_table(goals(load_all(options.results))))
+    return 0
+
+
+def _model(options: argparse.Namespace) -> int:
+    print(model_text(load_all(options.results)))
+    return 0
+
+
+def _render(options: argparse.Namespace) -> int:
+    for path in render(options.results):
+        print(f"wrote {os.path.relpath(path)}")
+    return 0
 
 
 def _list(_: argparse.Namespace) -> int:

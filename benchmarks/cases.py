@@ -169,6 +169,20 @@ FULL = (
         )
     ),
     Case(
+        "peppered-strict",
+        "Azure's limits for one blob, emulated: 4,096 single pages, 8 and 32 workers",
+        "strict",
+        product(["vhdtool", "vhdtool-32"], ["peppered"]),
+        rounds=FEW,
+    ),
+    Case(
+        "dense-strict-far",
+        "Azure's limits for one blob, emulated, 100 ms away: 2 GiB, 1 and 8 workers",
+        "strict-far",
+        product(["vhdtool-1", "vhdtool"], ["dense"]),
+        rounds=FEW,
+    ),
+    Case(
         "inspect",
         "Inspection",
         None,

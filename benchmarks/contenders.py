@@ -14,6 +14,8 @@ from benchmarks.tools import azcopy, program
 
 WORKERS = 8
 
+_FIGURES = ("elapsed_seconds", "sent_bytes", "requests", "retries")
+
 _VHDTOOL = str(Path(sys.executable).with_name("vhdtool"))
 
 
@@ -34,7 +36,7 @@ Commands = Callable[[Job], Sequence[Sequence[str]]]
 class Contender:
     """Something that is timed.
 
-    `own_clock`: what it says that it took counts, not what the whole command took.
+    `own_clock`: the `elapsed_seconds` that it says count, not what the whole command took.
     Without `uploads` it only reads the disk.
     """
 
@@ -200,15 +202,14 @@ def _authority(job: Job) -> dict[str, str]:
     return dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"), str(job.service.ca_file))
 
 
-def own_seconds(output: str) -> float | None:
-    """The seconds that a contender says it took, if it prints JSON with them."""
+def figures(output: str) -> dict[str, float]:
+    """The numbers that a contender says of itself, if it prints a JSON object with some."""
     try:
         found = json.loads(output)
     except ValueError:
-        return None
+        return {}
     said = found if isinstance(found, dict) else {}
-    seconds: float | None = said.get("seconds", said.get("elapsed_seconds"))
-    return seconds
+    return {name: said[name] for name in _FIGURES if name in said}
 
 
 _KINDS: Mapping[str, Callable[[int], Contender]] = {

@@ -177,6 +177,21 @@ def _scattered(name: str, size: int, data: int) -> Callable[[Path], Content]:
     return build
 
 
+def _peppered(name: str, size: int, distance: int) -> Callable[[Path], Content]:
+    """Single pages, too far apart to be sent together."""
+
+    def build(path: Path) -> Content:
+        source = random.Random(name)
+        with path.open("wb") as file:
+            for offset in range(0, size, distance):
+                file.seek(offset)
+                file.write(source.randbytes(PAGE))
+            file.truncate(size)
+        return _close(path, name)
+
+    return build
+
+
 def _dynamic(source: str) -> Callable[[Path], Content]:
     """What qemu-img makes of a fixed disk."""
 
@@ -277,6 +292,10 @@ RECIPES = {
     "scattered": Recipe(
         "4 GiB with 0.92 GB in runs of 4 KiB to 8 MiB, sparse fixed",
         _scattered("scattered", 4 * GIB, 920 * 10**6),
+    ),
+    "peppered": Recipe(
+        "1 GiB with 4 KiB of data every 256 KiB, sparse fixed",
+        _peppered("peppered", GIB, 256 * KIB),
     ),
     "dense": Recipe("2 GiB of random bytes, fixed", _dense("dense", 2 * GIB)),
     "huge": Recipe(

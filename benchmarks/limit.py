@@ -27,7 +27,7 @@ def main() -> None:
     gc.freeze()
     seconds = push(writes, url, connections, ca_file)
     sent = sum(len(write.data) for write in writes)
-    print(json.dumps({"seconds": seconds, "sent_bytes": sent, "requests": len(writes)}))
+    print(json.dumps({"elapsed_seconds": seconds, "sent_bytes": sent, "requests": len(writes)}))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@ class Run:
 
     `own_seconds` is what the contender itself says that it took, without its start and end.
 
-    `counts` are the service's own (bytes on the wire, requests, refusals), where it has any.
+    `counts` are those that the contender says (bytes sent, requests, retries) and those of the
+    service (bytes on the wire or in bodies, page writes, refusals), where they have any.
     """
 
     seconds: float
@@ -24,7 +25,7 @@ class Run:
     cpu_seconds: float
     peak_bytes: int
     own_seconds: float | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
+    counts: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,11 @@ class EntryResult:
         """The median of what it says itself."""
         times = [run.own_seconds for run in self.runs if run.own_seconds is not None]
         return statistics.median(times) if times else None
+
+    def count(self, name: str) -> float | None:
+        """The median of one of the counts; None where it was not counted."""
+        found = [run.counts[name] for run in self.runs if name in run.counts]
+        return statistics.median(found) if found else None
 
     @property
     def spread(self) -> tuple[float, float]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from benchmarks.cases import FEW, SLOW, Case, Entry
-from benchmarks.contenders import Job, contender, own_seconds
+from benchmarks.contenders import Job, contender, figures
 from benchmarks.disks import get_disk, warm
 from benchmarks.machine import machine, versions
 from benchmarks.measure import CommandError, measure_all
@@ -74,10 +74,11 @@ def _take_turn(case: Case, entry: Entry, collected: _Collected, number: str) -> 
             collected.problems.append(_without_paths(str(error), job))
             print(f"  {case.name} {number} {entry.contender} {entry.disk}: FAILED {error}")
             return
-        own = own_seconds(taken.output)
+        said = figures(taken.output)
+        own = said.pop("elapsed_seconds", None)
         seconds = own if taking.own_clock and own is not None else taken.seconds
         problem = service.problem(disk) if taking.uploads else None
-        counts = dict(service.counts()) if taking.uploads else {}
+        counts = {**said, **(service.counts() if taking.uploads else {})}
     run = Run(seconds, taken.seconds, taken.cpu_seconds, taken.peak_bytes, own, counts)
     if problem:
         collected.problems.append(problem)
@@ -110,7 +111,9 @@ def _wire_bytes(target: str, entry: Entry) -> int | None:
 
 def _result(entry: Entry, collected: _Collected) -> EntryResult:
     content = get_disk(entry.disk).content
-    counted = [run.counts["wire_bytes"] for run in collected.runs if "wire_bytes" in run.counts]
+    counted = [
+        int(run.counts["wire_bytes"]) for run in collected.runs if "wire_bytes" in run.counts
+    ]
     return EntryResult(
         contender=entry.contender,
         disk=entry.disk,

@@ -25,7 +25,7 @@ from vhdtools.checksums import crc64, crc64_combine
 from vhdtools.layout import FOOTER_SIZE, parse_footer
 from vhdtools.transfer.footer import fixed_footer
 
-LATENCY = 0.02
+NEAR, FAR = 0.02, 0.1
 """Seconds that the strict server takes to answer, as a service some way off does."""
 
 _WARM_UP = 16
@@ -75,11 +75,11 @@ def _blob_problem(service: Service, disk: Disk) -> str | None:
 
 
 @contextmanager
-def _strict() -> Iterator[Service]:
-    """The tests' own server: Azure's limits for one blob, and some latency."""
+def _strict(latency: float) -> Iterator[Service]:
+    """The tests' own server: Azure's limits for one blob, and *latency* in seconds."""
     command = [
         *(sys.executable, "-m", "tests.pageblob_server"),
-        *("--azure-limits", "--latency", str(LATENCY), "--discard"),
+        *("--azure-limits", "--latency", str(latency), "--discard"),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
     assert process.stdout is not None
@@ -156,7 +156,12 @@ TARGETS = {
     ),
     "strict": Target(
         "the tests' page-blob server: 60 MiB/s and 500 requests/s per blob, 20 ms, HTTP",
-        _strict,
+        lambda: _strict(NEAR),
+        relay=False,
+    ),
+    "strict-far": Target(
+        "the same server with 100 ms",
+        lambda: _strict(FAR),
         relay=False,
     ),
 }
