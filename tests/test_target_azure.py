@@ -306,6 +306,20 @@ class TestPageRanges:
             list(opened(server).page_ranges(0, SIZE))
         assert failed.value.throttled
 
+    def test_too_slow(self, serve: Serve, opened: Open) -> None:
+        """An answer that does not come in time is asked for in parts the next time."""
+        server = serve()
+        target = opened(server, timeouts=QUICK)
+        target.state()
+        server.inject(Rule(Stall(None), LISTS))
+        with pytest.raises(UnavailableError, match=r"stalled"):
+            list(target.page_ranges(0, SIZE))
+        server.release()
+        before = len(server.requests)
+        assert list(target.page_ranges(0, SIZE)) == []
+        asked = [made.length for made in server.requests[before:] if made.status == 200]
+        assert asked == [SIZE // 2, SIZE // 2]
+
     def test_goes_on_where_a_part_failed(self, serve: Serve, opened: Open) -> None:
         server = serve(page_ranges_per_answer=2)
         pages = [(at * 8 * PAGE, b"x" * PAGE) for at in range(10)]

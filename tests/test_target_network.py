@@ -120,7 +120,7 @@ class TestProxies:
         with Listener(handle) as proxy:
             monkeypatch.setenv("HTTPS_PROXY", f"http://us%40er:pass@127.0.0.1:{proxy.port}")
             target = open_target(f"https://{HOST}/vhds/x.vhd?{SAS}", timeouts=QUICK)
-            target._size = 512  # type: ignore[attr-defined]
+            target._blob.size = 512  # type: ignore[attr-defined]
             assert target.write(0, DATA, crc64(DATA)) is False
             target.close()
         connect, request = proxy.heard

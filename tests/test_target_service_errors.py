@@ -25,6 +25,7 @@ from vhdtools.target.service_errors import (
     read_answer,
     without_secrets,
 )
+from vhdtools.target.service_meanings import BY_CODE, BY_STATUS
 
 PLACE = BlobAddress("https://acct.blob.core.windows.net", "vhds", "my disk.vhd")
 NOW = datetime(2024, 5, 17, 12, 0, tzinfo=timezone.utc)
@@ -141,12 +142,10 @@ def test_one_class_one_message(
 
 
 def test_the_table_is_tested_whole() -> None:
-    from vhdtools.target import service_errors
-
     tested = {code for _, code, *_ in ANSWERS}
-    assert set(service_errors._BY_CODE) <= tested
+    assert set(BY_CODE) <= tested
     statuses = {status for status, code, *_ in ANSWERS if not code}
-    assert set(service_errors._BY_STATUS) - statuses <= {400, 408, 409}
+    assert set(BY_STATUS) - statuses <= {400, 408, 409}
 
 
 def test_every_answer_is_an_error() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -12,10 +11,10 @@ from azure.core import MatchConditions
 from azure.storage.blob import BlobLeaseClient, ContentSettings
 
 from vhdtools.errors import TargetBusyError, TargetMissingError
-from vhdtools.ranges import PageRange, coalesce
+from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
-from vhdtools.target.page_requests import PageRangeLister, PageReader, get_state, put_page
-from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState, check_range
+from vhdtools.target.page_blob import PageBlob
+from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range
 
 __all__ = ["AzureBlobTarget"]
 
@@ -32,11 +31,7 @@ class AzureBlobTarget:
 
     def __init__(self, session: BlobSession) -> None:
         self._session = session
-        self._list_ranges = PageRangeLister(session)
-        self._read = PageReader(session)
-        self._lease_id: str | None = None
-        self._size: int | None = None
-        self._size_lock = threading.Lock()
+        self._blob = PageBlob(session)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -53,9 +48,7 @@ class AzureBlobTarget:
 
     def state(self) -> TargetState | None:
         """Get Blob Properties; metadata names come back in lower case."""
-        state = get_state(self._session)
-        self._size = None if state is None else state.size
-        return state
+        return self._blob.state()
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
         """Put Blob: at most 8 TiB of zeros. Replaces a page blob whole, its snapshots remain."""
@@ -67,10 +60,10 @@ class AzureBlobTarget:
         )
         self._session.ask(
             lambda client: client.create_page_blob(
-                size, metadata=dict(metadata), lease=self._lease_id, **condition
+                size, metadata=dict(metadata), lease=self._blob.lease_id, **condition
             )
         )
-        self._size = size
+        self._blob.size = size
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
         """Lease Blob: change `previous` to `lease_id`, or, where that is gone, acquire anew.
@@ -81,7 +74,7 @@ class AzureBlobTarget:
             self._session.ask(
                 lambda client: BlobLeaseClient(client, lease_id).acquire(_LEASE_SECONDS)
             )
-        self._lease_id = lease_id
+        self._blob.lease_id = lease_id
 
     def _change_lease(self, previous: str, lease_id: str) -> bool:
         try:
@@ -94,47 +87,44 @@ class AzureBlobTarget:
 
     def renew_lease(self) -> None:
         """Lease Blob, renew."""
-        lease_id = self._lease_id
+        lease_id = self._blob.lease_id
         if lease_id is None:
             raise ValueError("no lease was acquired")
         self._session.ask(lambda client: BlobLeaseClient(client, lease_id).renew())
 
     def release_lease(self) -> None:
         """Lease Blob, release. That it is gone already, or the blob is, comes to the same."""
-        lease_id = self._lease_id
+        lease_id = self._blob.lease_id
         if lease_id is None:
             return
         with contextlib.suppress(TargetBusyError, TargetMissingError):
             self._session.ask(lambda client: BlobLeaseClient(client, lease_id).release())
-        self._lease_id = None
+        self._blob.lease_id = None
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
         """Put Page with its CRC-64, which the answer repeats."""
-        check_range(offset, len(data), self._known_size(), MAX_WRITE)
-        return put_page(self._session, offset, data, crc64, self._lease_id)
+        return self._blob.write(offset, data, crc64)
 
     def clear(self, offset: int, length: int) -> None:
         """Clear Pages."""
-        check_range(offset, length, self._known_size())
+        check_range(offset, length, self._blob.size)
         self._session.ask(
-            lambda client: client.clear_page(offset, length, lease=self._lease_id), offset
+            lambda client: client.clear_page(offset, length, lease=self._blob.lease_id), offset
         )
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
         """Get Page Ranges, in as many requests as it takes, made as the ranges are asked for."""
-        check_range(offset, length, self._known_size())
-        return coalesce(self._list_ranges(offset, offset + length))
+        return self._blob.page_ranges(offset, length)
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Get Blob, one range."""
-        check_range(offset, len(buffer), self._known_size())
-        self._read(offset, memoryview(buffer))
+        self._blob.read_into(offset, memoryview(buffer))
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
         """Set Blob Metadata. Names are lower-case identifiers, values printable ASCII."""
         _check_metadata(metadata)
         self._session.ask(
-            lambda client: client.set_blob_metadata(dict(metadata), lease=self._lease_id)
+            lambda client: client.set_blob_metadata(dict(metadata), lease=self._blob.lease_id)
         )
 
     def set_content_md5(self, digest: bytes) -> None:
@@ -150,7 +140,7 @@ class AzureBlobTarget:
             cache_control=old.cache_control,
             content_md5=bytearray(digest),
         )
-        self._session.ask(lambda client: client.set_http_headers(new, lease=self._lease_id))
+        self._session.ask(lambda client: client.set_http_headers(new, lease=self._blob.lease_id))
 
     def finish(self) -> None:
         """Nothing is left to do: every page was lasting when its write returned."""
@@ -162,14 +152,6 @@ class AzureBlobTarget:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-    def _known_size(self) -> int:
-        with self._size_lock:
-            if self._size is None:
-                self.state()
-            if self._size is None:
-                raise TargetMissingError(self.name, "there is no such blob", "Create it first.")
-            return self._size
 
 
 def _check_metadata(metadata: Mapping[str, str]) -> None:

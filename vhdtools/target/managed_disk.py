@@ -6,15 +6,13 @@ and Put Page are ever sent: Put Blob on some of these hosts succeeds, and wipes 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
-from vhdtools.errors import TargetMissingError
-from vhdtools.ranges import PageRange, coalesce
+from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
-from vhdtools.target.page_requests import PageRangeLister, get_state, put_page
-from vhdtools.target.page_target import MAX_WRITE, TargetCapabilities, TargetState, check_range
+from vhdtools.target.page_blob import PageBlob
+from vhdtools.target.page_target import TargetCapabilities, TargetState
 
 __all__ = ["ManagedDiskTarget"]
 
@@ -24,9 +22,7 @@ class ManagedDiskTarget:
 
     def __init__(self, session: BlobSession) -> None:
         self._session = session
-        self._list_ranges = PageRangeLister(session)
-        self._size: int | None = None
-        self._size_lock = threading.Lock()
+        self._blob = PageBlob(session)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -45,19 +41,15 @@ class ManagedDiskTarget:
 
     def state(self) -> TargetState | None:
         """Get Blob Properties."""
-        state = get_state(self._session)
-        self._size = None if state is None else state.size
-        return state
+        return self._blob.state()
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
         """Put Page with its CRC-64, which the answer repeats."""
-        check_range(offset, len(data), self._known_size(), MAX_WRITE)
-        return put_page(self._session, offset, data, crc64, None)
+        return self._blob.write(offset, data, crc64)
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
         """Get Page Ranges, in as many requests as it takes, made as the ranges are asked for."""
-        check_range(offset, length, self._known_size())
-        return coalesce(self._list_ranges(offset, offset + length))
+        return self._blob.page_ranges(offset, length)
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
         """ValueError: the disk is made elsewhere (`az disk create --upload-type Upload`)."""
@@ -99,18 +91,6 @@ class ManagedDiskTarget:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
-
-    def _known_size(self) -> int:
-        with self._size_lock:
-            if self._size is None:
-                self.state()
-            if self._size is None:
-                raise TargetMissingError(
-                    self.name,
-                    "there is no disk at this URL",
-                    "Its upload SAS may have been revoked: az disk grant-access.",
-                )
-            return self._size
 
 
 def _cannot(what: str) -> NoReturn:

@@ -115,7 +115,7 @@ class PageRangeLister:
     """Get Page Ranges, in segments as large as the service can list in time.
 
     It starts with all that is asked for. A badly fragmented part makes it answer 500
-    OperationTimedOut; then segments are halved, down to 4 MiB, and stay so.
+    OperationTimedOut, or too late; then segments are halved, down to 4 MiB, and stay so.
     """
 
     def __init__(self, session: BlobSession) -> None:
@@ -131,9 +131,12 @@ class PageRangeLister:
                     yield item
                     offset = item.end
             except UnavailableError as error:
-                if error.code != "OperationTimedOut" or stop - offset <= _MIN_SEGMENT:
+                timed_out = error.code == "OperationTimedOut"
+                if stop - offset <= _MIN_SEGMENT or not (timed_out or _stalled(error)):
                     raise
                 self._segment = max(_MIN_SEGMENT, align_down((stop - offset) // 2, PAGE))
+                if not timed_out:
+                    raise
             else:
                 offset = stop
 
@@ -167,3 +170,7 @@ def _confirmed(session: BlobSession, reply: str | None, crc64: int, offset: int)
             session.name, "the CRC-64 in the service's answer is not that of the data", "", offset
         )
     return True
+
+
+def _stalled(error: UnavailableError) -> bool:
+    return isinstance(error.__cause__, TimeoutError)
