@@ -94,6 +94,13 @@ class TestAnswers:
             connection.exchange("PUT", HEAD, b"")
             assert not connection.reusable
 
+    def test_with_more_behind_it(self) -> None:
+        """What was not asked for must not be taken for the answer to the next request."""
+        one = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+        with talking_to(one + one, close=False) as connection:
+            assert connection.exchange("PUT", HEAD, b"").status == 201
+            assert not connection.reusable
+
     def test_into_a_buffer(self) -> None:
         buffer = bytearray(8)
         raw = b"HTTP/1.1 206 X\r\nContent-Length: 8\r\n\r\n01234567"
@@ -196,6 +203,16 @@ class TestSending:
         answer = connection.exchange("PUT", HEAD, bytes(10_000_000))
         assert (answer.status, answer.body) == (413, b"no")
         assert not connection.reusable
+        connection.close()
+
+    @pytest.mark.parametrize("status", [100, 200, 201, 302])
+    def test_success_before_the_end_is_none(self, status: int) -> None:
+        ours, theirs = socket.socketpair()
+        theirs.sendall(f"HTTP/1.1 {status} X\r\nContent-Length: 0\r\n\r\n".encode())
+        theirs.close()
+        connection = Connection(ours, QUICK)
+        with pytest.raises(OSError):
+            connection.exchange("PUT", HEAD, bytes(10_000_000))
         connection.close()
 
     def test_how_long_an_answer_may_take(self) -> None:

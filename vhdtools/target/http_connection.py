@@ -12,6 +12,7 @@ import contextlib
 import http.client
 import select
 import socket
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -87,6 +88,8 @@ class Connection:
 
     def is_stale(self) -> bool:
         """Whether the other side closed it, or said something unasked, while it was idle."""
+        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            return True
         if hasattr(select, "poll"):
             waiting = select.poll()
             waiting.register(self._socket, select.POLLIN)
@@ -106,12 +109,15 @@ class Connection:
         except OSError:
             # Refusals come before a body's end, and then the connection closes.
             self.reusable = False
-            answer = self._early_answer(method)
-            if answer is None:
+            refusal = self._early_answer(method)
+            if refusal is None or refusal.status < 400:
                 raise
-            return answer
+            return refusal
         self._socket.settimeout(self._timeouts.answer(len(body)))
-        return self._receive(method, into)
+        answer = self._receive(method, into)
+        if self._received:
+            self.reusable = False  # more than was asked for must not answer the next request
+        return answer
 
     def _send(self, head: bytes, body: memoryview) -> None:
         self._socket.settimeout(self._timeouts.stall)
