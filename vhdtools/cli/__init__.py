@@ -62,22 +62,22 @@ class _Commands(click.Group):
         prog_name: str | None = None,
         complete_var: str | None = None,
         standalone_mode: bool = True,
-        windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Run a command. Exits, unless `standalone_mode` is false."""
+        """Run a command: as `click.Command.main`, whose arguments it takes."""
+
+        def run() -> Any:
+            name = prog_name or "vhdtool"
+            return super(_Commands, self).main(args, name, complete_var, False, **extra)
+
         if not standalone_mode:
-            return super().main(
-                args, prog_name, complete_var, standalone_mode, windows_expand_args, **extra
-            )
+            return run()
         for stream in (sys.stdout, sys.stderr):
             # A terminal that cannot show a character gets its escape, never a traceback.
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="backslashreplace")
         try:
-            code = super().main(
-                args, prog_name or "vhdtool", complete_var, False, windows_expand_args, **extra
-            )
+            code = run()
         except click.ClickException as error:
             error.show()
             sys.exit(error.exit_code)
