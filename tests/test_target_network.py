@@ -305,6 +305,28 @@ class TestConnecting:
             target.state()
         target.close()
 
+    @pytest.mark.parametrize("status", [200, 302])
+    def test_a_sign_in_page_answers(self, status: int) -> None:
+        """What says yes to everything must not be taken for the service."""
+
+        def handle(listener: Listener, connection: socket.socket) -> None:
+            page = b"<html>Welcome</html>"
+            head = f"HTTP/1.1 {status} X\r\nContent-Type: text/html\r\nContent-Length: {len(page)}"
+            for _ in range(3):
+                listener.hear(connection)
+                connection.sendall(head.encode() + b"\r\n\r\n" + page)
+
+        with Listener(handle) as server:
+            target = open_target(f"http://127.0.0.1:{server.port}/a/vhds/x.vhd?{SAS}")
+            with pytest.raises(TargetRefusedError, match=r"not answered by Azure"):
+                target.create(512, {}, replace=False)
+            target._blob.size = 512  # type: ignore[attr-defined]
+            with pytest.raises(TargetRefusedError, match=r"not answered by Azure"):
+                target.write(0, DATA, crc64(DATA))
+            with pytest.raises((TargetRefusedError, UnavailableError)):
+                list(target.page_ranges(0, 512))
+            target.close()
+
     def test_unknown_host(self, monkeypatch: pytest.MonkeyPatch) -> None:
         def fail(*_: object, **__: object) -> None:
             raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")

@@ -23,6 +23,7 @@ from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import (
     AzureError,
     ClientAuthenticationError,
+    DecodeError,
     DeserializationError,
     HttpResponseError,
 )
@@ -174,7 +175,7 @@ class BlobSession:
                 "Sign in, for instance with `az login`, or give a SAS.",
                 offset,
             )
-        if response.status_code < 300:
+        if isinstance(error, DecodeError) and response.status_code < 300:
             return self.garbled(offset)
         return self._error(response, offset)
 
