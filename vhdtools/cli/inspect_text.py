@@ -181,7 +181,7 @@ def _disk(inspection: Inspection, structure: Structure) -> Rows:
     if footer is not None and soundness is not None and inspection.virtual_size is not None:
         rows.append(("virtual size", format_size(inspection.virtual_size)))
         if soundness.guest_size != footer.current_size:
-            rows.append(("", "by the geometry, as this creator's guests see it"))
+            rows.append(("", "by the geometry"))
         rows.append(("current size", format_size(footer.current_size)))
         rows.append(("size by geometry", format_size(footer.geometry.size)))
         if footer.original_size != footer.current_size:

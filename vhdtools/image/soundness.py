@@ -20,6 +20,7 @@ from vhdtools.layout import (
     DYNAMIC_HEADER_SIZE,
     FOOTER_COOKIE,
     FOOTER_SIZE,
+    NO_DATA_OFFSET,
     DiskType,
     DynamicHeader,
     Footer,
@@ -216,10 +217,12 @@ def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Fl
 def _no_header(structure: Structure, footer: Footer) -> Flaw:
     offset = footer.data_offset
     if structure.header is None:
+        problem = f"should be at byte {offset:,}, but the file has {structure.file_size:,} bytes"
+        if offset == NO_DATA_OFFSET:
+            problem = "is missing: the disk type needs one, but the data offset is a fixed disk's"
         return Flaw(
             "header-outside-file",
-            f"the dynamic disk header should be at byte {offset:,}, "
-            f"but the file has {structure.file_size:,} bytes",
+            f"the dynamic disk header {problem}",
             None if structure.used is None else structure.used.offset + 16,
             "The file was cut, or its footer damaged: copy it again.",
         )
