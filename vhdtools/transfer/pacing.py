@@ -124,6 +124,11 @@ class Pacer:
         self._service = ServicePace()
         self.throttled = 0
 
+    @property
+    def in_flight_limit(self) -> int:
+        """Requests that may be in flight now."""
+        return max(1, int(self._limit))
+
     def wait_turn(self, size: int, halt: threading.Event) -> Permit:
         """Wait until a request with a body of `size` bytes may go; at once when `halt` is set."""
         with self._turn, self._changed:
@@ -160,6 +165,6 @@ class Pacer:
         self._changed.notify()
 
     def _wait(self, now: float) -> float:
-        if self._in_flight >= max(1, int(self._limit)):
+        if self._in_flight >= self.in_flight_limit:
             return _POLL_SECONDS
         return max(self._service.free_at, self._user_free_at) - now
