@@ -117,6 +117,8 @@ def test_errors_and_logs(
     assert "PUT /devstoreaccount1/disks/disk.vhd" in caplog.text
     assert "S3CRET" not in caplog.text
     assert "sig=" not in caplog.text
+    # Nothing is said of faults but by errors: a command's output is its own.
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
 
 
 def test_against_azurite(azurite: Azurite, caplog: pytest.LogCaptureFixture) -> None:

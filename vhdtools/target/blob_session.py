@@ -1,7 +1,8 @@
 """One blob, and the way to it: azure-storage-blob's client on a pipeline and transport of ours.
 
 The SDK's own pipeline has sixteen policies: retries, redirects, hooks, four kinds of logging.
-Ours has three: a request is stamped, authorised by the SDK's own policy, and its answer decoded.
+Ours has four: a request is stamped and authorised by the SDK's own policy; its answer is judged by
+us, before the SDK does (which logs what it does not know), and decoded.
 The requests that carry data, or long lists, go down the same pipeline without the SDK's generated
 models: these cost more processor time than the rest of a small request together, and eight times
 as much per page range as reading the XML.
@@ -27,7 +28,7 @@ from azure.core.exceptions import (
     DeserializationError,
     HttpResponseError,
 )
-from azure.core.pipeline import Pipeline, PipelineRequest
+from azure.core.pipeline import Pipeline, PipelineRequest, PipelineResponse
 from azure.core.pipeline.policies import (
     BearerTokenCredentialPolicy,
     ContentDecodePolicy,
@@ -149,6 +150,8 @@ class BlobSession:
         cause: Exception | None = None
         try:
             result = call()
+        except _RefusedError as error:
+            problem = self._error(error.response, offset)
         except (HttpResponseError, ClientAuthenticationError) as error:
             problem = self._sdk_error(error, offset)
         except DeserializationError:
@@ -199,11 +202,31 @@ class _Stamp(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
         headers["User-Agent"] = f"vhdtools/{__version__}"
 
 
+class _RefusedError(Exception):
+    """An answer other than success; caught where the request was made."""
+
+    def __init__(self, response: HttpResponse) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+
+
+class _Judge(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
+    """Keeps refusals from the SDK."""
+
+    def on_response(
+        self,
+        request: PipelineRequest[HttpRequest],
+        response: PipelineResponse[HttpRequest, HttpResponse],
+    ) -> None:
+        if response.http_response.status_code >= 300:
+            raise _RefusedError(response.http_response)
+
+
 def _connect(
     address: BlobAddress, access: Access, transport: ConnectionTransport
 ) -> tuple[BlobClient, Pipeline[HttpRequest, HttpResponse]]:
     credential: Any = access.key or access.token
-    policies: list[Any] = [_Stamp(), ContentDecodePolicy("utf-8")]
+    policies: list[Any] = [_Stamp(), ContentDecodePolicy("utf-8"), _Judge()]
     if access.sas is not None:
         credential = AzureSasCredential(access.sas)
         if access.token is not None:
