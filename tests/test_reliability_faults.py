@@ -431,7 +431,8 @@ class Running:
 
     def _run(self, disk: Path, server: PageBlobServer, name: str) -> None:
         try:
-            self.result = upload(disk, server, name, Timeouts())
+            # Alone, so that nothing else is sent while the one request is stalled.
+            self.result = upload(disk, server, name, Timeouts(), workers=1, checkpoint_seconds=60)
         except TargetError as error:
             self.error = error
 

@@ -24,7 +24,7 @@ from vhdtools.transfer.checkpoint import (
     unfinished_metadata,
 )
 from vhdtools.transfer.ledger import Ledger, StepResult
-from vhdtools.transfer.owner import Owner
+from vhdtools.transfer.owner import Owner, decode_owners, encode_owners
 
 LINUX = sys.platform.startswith("linux")
 CRCS = st.integers(0, 2**64 - 1)
@@ -147,6 +147,15 @@ class TestOwner:
         assert Owner.decode(owner.encode()) == owner
         assert owner.encode().isascii()
         assert len(owner.encode()) < 128
+
+    def test_two_are_encoded_and_decoded(self) -> None:
+        one, two = Owner.current(), Owner.current()
+        assert decode_owners(encode_owners(one, two)) == (one, two)
+        assert decode_owners(encode_owners(one)) == (one,)
+        assert decode_owners(encode_owners(one, two, one)) == ()
+        assert decode_owners(one.encode() + ";") == ()
+        assert decode_owners(f"{one.encode()};x") == ()
+        assert decode_owners("") == ()
 
     def test_each_has_a_lease_id_of_its_own(self) -> None:
         one, two = Owner.current(), Owner.current()

@@ -32,7 +32,7 @@ from vhdtools.transfer import keeper
 from vhdtools.transfer.checkpoint import CHECKPOINT_KEY, CRC64_KEY, OWNER_KEY, Checkpoint
 from vhdtools.transfer.footer import fixed_footer
 from vhdtools.transfer.job import UploadOptions
-from vhdtools.transfer.owner import Owner
+from vhdtools.transfer.owner import Owner, decode_owners, encode_owners
 from vhdtools.transfer.result import UploadResult
 from vhdtools.transfer.retry import RetryPolicy
 from vhdtools.transfer.upload import upload_image
@@ -40,6 +40,8 @@ from vhdtools.transfer.upload import upload_image
 MIB = 1 << 20
 RUN = 16 * 1024
 WORKERS = 2
+WINDOW = 4 * WORKERS
+"""Chunks taken ahead of the one that is due, at the most."""
 NEVER = 3600.0
 
 
@@ -164,7 +166,7 @@ class TestStop:
         assert result.resumed_proven
         sent = sum(item.length for item in target.writes)
         assert result.sent_bytes == sent - before
-        assert sent - TO_SEND <= WORKERS * RUN
+        assert sent - TO_SEND <= WINDOW * RUN
 
     def test_it_may_be_stopped_again_and_again(self) -> None:
         target = MemoryTarget()
@@ -225,12 +227,12 @@ class TestStop:
 
     def test_while_checking_what_is_there(self) -> None:
         target = stopped_after(6)
-        before = dict(target.metadata)
+        before = checkpoint_of(target)
         stop = threading.Event()
         image = MemoryImage(CONTENT, before_read=lambda _offset, _length: stop.set())
         with pytest.raises(TransferInterruptedError, match="before anything was sent"):
             upload(target, image=image, stop=stop)
-        assert target.metadata == before
+        assert checkpoint_of(target) == before
         assert target.lease_id is None
         upload(target)
         assert_done(target)
@@ -416,7 +418,7 @@ class TestFailure:
 class TestSource:
     def test_a_changed_disk_is_refused_with_the_range(self) -> None:
         target = stopped_after(8)
-        before = target.held(), dict(target.metadata)
+        before = target.held(), target.metadata[CHECKPOINT_KEY]
         offset = checkpoint_of(target).offset
         assert offset > 0
         changed = bytearray(CONTENT)
@@ -425,7 +427,7 @@ class TestSource:
             upload(target, bytes(changed))
         assert f"(0, {offset:,})" in str(caught.value)
         assert "--overwrite" in caught.value.remedy
-        assert (target.held(), target.metadata) == before
+        assert (target.held(), target.metadata[CHECKPOINT_KEY]) == before
         assert target.lease_id is None
         result = upload(target, bytes(changed), overwrite=True)
         assert result.resumed_bytes == 0
@@ -786,6 +788,106 @@ class TestOneWriter:
         assert target.metadata == {OWNER_KEY: "theirs"}
 
 
+class Killed(BaseException):
+    """The process is gone: nothing that follows reaches the target."""
+
+
+class TestKilled:
+    """Killed at each request in turn, and once more while taking over from the one that was."""
+
+    def kill(self, target: MemoryTarget, number: int, *, arrived: bool, **changes: Any) -> None:
+        calls = 0
+
+        def strike(_operation: str, _offset: int) -> None:
+            nonlocal calls
+            calls += 1
+            if calls >= number:
+                raise Killed
+
+        def silence(_operation: str, _offset: int) -> None:
+            if calls >= number:
+                raise Killed
+
+        target.before, target.after = (silence, strike) if arrived else (strike, strike)
+        if not arrived:
+            target.after = lambda _operation, _offset: None
+        with pytest.raises(Killed):
+            upload(target, **changes)
+        target.before = target.after = lambda _operation, _offset: None
+        self.bury(target)
+
+    def bury(self, target: MemoryTarget) -> None:
+        """Make the owners be processes that are no more."""
+        owners = decode_owners(target.metadata.get(OWNER_KEY, ""))
+        if owners:
+            dead = [replace(owner, pid=9_999_999_999) for owner in owners]
+            target.metadata[OWNER_KEY] = encode_owners(*dead)
+        target.our_lease = None
+
+    @pytest.mark.parametrize("arrived", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("number", range(2, 18))
+    def test_a_new_upload(self, number: int, arrived: bool) -> None:
+        target = MemoryTarget()
+        self.kill(target, number, arrived=arrived)
+        result = upload(target)
+        assert result.retries == 0, "nobody was waited for"
+        if result.already_there:
+            target.lease_id = None  # the dead one's ends by itself; nothing is written any more
+        assert_done(target)
+
+    @pytest.mark.parametrize("arrived", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("number", range(1, 10))
+    def test_a_resumed_upload(self, number: int, arrived: bool) -> None:
+        target = MemoryTarget()
+        self.kill(target, 7, arrived=True)
+        assert target.lease_id is not None
+        self.kill(target, number, arrived=arrived)
+        self.kill(target, number, arrived=not arrived)
+        result = upload(target)
+        assert_done(target)
+        assert result.retries == 0
+
+    @pytest.mark.parametrize("arrived", [False, True], ids=["before", "after"])
+    @pytest.mark.parametrize("number", range(1, 8))
+    def test_an_overwriting_upload(self, number: int, arrived: bool) -> None:
+        target = MemoryTarget()
+        self.kill(target, 7, arrived=True)
+        self.kill(target, number, arrived=arrived, overwrite=True)
+        upload(target, overwrite=True)
+        assert_done(target)
+
+    def test_two_that_take_over_at_once_do_not_both_go_on(self) -> None:
+        target = MemoryTarget()
+        self.kill(target, 7, arrived=True)
+        dead = decode_owners(target.metadata[OWNER_KEY])
+        theirs = replace(Owner.current(), lease_id="01234567-89ab-cdef-0123-456789abcdef")
+
+        def other(operation: str, _offset: int) -> None:
+            if operation == "acquire_lease":
+                target.metadata[OWNER_KEY] = encode_owners(theirs, *dead)
+
+        target.after = other
+        with pytest.raises(TargetBusyError, match="on this machine"):
+            upload(target)
+        assert decode_owners(target.metadata[OWNER_KEY])[0] == theirs
+
+    def test_the_new_owner_is_known_before_it_holds_the_lease(self) -> None:
+        target = MemoryTarget()
+        self.kill(target, 7, arrived=True)
+        dead = decode_owners(target.metadata[OWNER_KEY])
+        known: list[str] = []
+
+        def look(operation: str, _offset: int) -> None:
+            if operation == "acquire_lease" and target.lease_id != dead[0].lease_id:
+                known.extend(o.lease_id for o in decode_owners(target.metadata[OWNER_KEY]))
+                assert target.lease_id in known
+
+        target.after = look
+        upload(target)
+        assert known
+        assert_done(target)
+
+
 class TestContentMd5:
     def test_it_is_that_of_the_whole_blob(self) -> None:
         target = MemoryTarget()
@@ -858,8 +960,8 @@ class TestManagedDisk:
         assert target.held() == whole()
         assert not result.resumed_proven
         assert result.resumed_bytes > 0
-        again = sum(item.length for item in target.writes) - (TO_SEND)
-        assert 0 <= again <= WORKERS * RUN
+        again = sum(item.length for item in target.writes) - TO_SEND
+        assert 0 <= again <= WINDOW * RUN
         assert result.sent_bytes == sum(item.length for item in target.writes) - before
         assert target.writes[-1].offset == len(CONTENT)
 

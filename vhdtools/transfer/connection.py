@@ -30,7 +30,8 @@ class Connection:
     """`target` behind one layer of retries and one pacer, for all threads of a transfer.
 
     With `holds_lease` set, a lost lease is asked for again before it is believed: after a sleep or
-    a long break it may have run out with nobody else there.
+    a long break it may have run out with nobody else there. Whoever renews or changes the lease
+    takes `lease_lock`.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Connection:
         self.target = target
         self.pacer = pacer
         self.holds_lease = False
+        self.lease_lock = threading.Lock()
         self._halt = halt
         self._retrier = Retrier(policy, halt, self._recover)
 

@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 
 from vhdtools.errors import (
     SourceChangedError,
-    TargetBusyError,
     TargetExistsError,
     TargetMissingError,
     TargetRefusedError,
@@ -34,6 +33,7 @@ from vhdtools.transfer.checkpoint import (
 from vhdtools.transfer.chunks import Digester
 from vhdtools.transfer.engine import run_ordered
 from vhdtools.transfer.job import Job
+from vhdtools.transfer.lease import claim_lease, settle_lease
 from vhdtools.transfer.ledger import Ledger, StepResult
 from vhdtools.transfer.owner import Owner
 from vhdtools.transfer.plan import cut, plan, work_size
@@ -93,37 +93,40 @@ def open_job(job: Job) -> Opening:
 
 
 def _create_blob(job: Job, state: TargetState | None) -> Opening:
-    owner = Owner.current()
-    metadata = unfinished_metadata({}, Checkpoint(0, 0), owner.encode())
+    claim = None if state is None else claim_lease(job, state)
+    owner = Owner.current() if claim is None else claim.owner
+    owners = owner.encode() if claim is None else claim.owners
+    metadata = unfinished_metadata({}, Checkpoint(0, 0), owners)
     target = job.target
 
     def create() -> None:
         try:
-            target.create(job.blob_size, metadata, replace=state is not None)
+            target.create(job.blob_size, metadata, replace=claim is not None)
         except TargetExistsError:
             # A try whose answer was lost may have made it: then it carries our lease id.
             found = target.state()
-            if found is None or found.metadata.get(OWNER_KEY) != owner.encode():
+            if found is None or found.metadata.get(OWNER_KEY) != owners:
                 raise
 
-    if state is not None:
-        _lease(job, owner, state)
     job.connection.call(create)
-    _lease(job, owner, None)
+    if claim is not None:
+        settle_lease(job, claim)
+    else:
+        job.connection.call(lambda: target.acquire_lease(owner.lease_id))
+        job.connection.holds_lease = True
     return Opening(owner=owner)
 
 
 def _resume_blob(job: Job, state: TargetState) -> Opening:
     _unfinished(job, state)
-    owner = Owner.current()
-    _lease(job, owner, state)
+    claim = claim_lease(job, state)
     # Now nobody else writes, and what is there now is what counts.
-    now = job.connection.call(job.target.state)
-    if now is None:
-        raise TargetMissingError(job.target.name, "it was deleted a moment ago")
-    if finished_crc64(now.metadata) is not None:
-        return _recognize(job, now)
-    state, checkpoint = now, _unfinished(job, now)
+    if finished_crc64(claim.state.metadata) is not None:
+        return _recognize(job, claim.state)
+    checkpoint = _unfinished(job, claim.state)
+    metadata = unfinished_metadata(claim.state.metadata, checkpoint, claim.owners)
+    job.connection.call(lambda: job.target.set_metadata(metadata))
+    settle_lease(job, claim)
     start = checkpoint.offset
     ledger = _digest(job, start)
     if ledger.crc64 != checkpoint.crc64:
@@ -138,7 +141,7 @@ def _resume_blob(job: Job, state: TargetState) -> Opening:
         job.options.progress.note(
             f"Resuming at {start:,} bytes: what is there was proven equal by CRC-64."
         )
-    return Opening(ledger=ledger, owner=owner, metadata=state.metadata)
+    return Opening(ledger=ledger, owner=claim.owner, metadata=claim.state.metadata)
 
 
 def _unfinished(job: Job, state: TargetState) -> Checkpoint:
@@ -288,24 +291,3 @@ def _stopped_checking(job: Job) -> TransferInterruptedError:
     return TransferInterruptedError(
         str(job.image.path), "stopped while comparing the disk with the unfinished upload"
     )
-
-
-def _lease(job: Job, owner: Owner, state: TargetState | None) -> None:
-    """Take the lease, from a dead run of ours if need be."""
-    previous = Owner.decode(state.metadata.get(OWNER_KEY, "")) if state else None
-    ours = previous.lease_id if previous is not None and previous.is_dead else None
-    try:
-        job.connection.call(lambda: job.target.acquire_lease(owner.lease_id, ours))
-    except TargetBusyError as error:
-        if previous is None:
-            raise
-        where = f"process {previous.pid} on this machine" if previous.is_here else "another machine"
-        raise TargetBusyError(
-            error.subject,
-            f"another upload by vhdtools ({where}) holds the lease",
-            "Let it finish or stop it. If it is dead, its lease ends within 60 seconds: run the "
-            "same command again then.",
-            status=error.status,
-            code=error.code,
-        ) from error
-    job.connection.holds_lease = True

@@ -16,12 +16,14 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "decode_owners", "encode_owners"]
 
 _OWNER = re.compile(
     r"(?P<lease>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}),(?P<host>[0-9a-f]{16}),"
     r"(?P<pid>[0-9]{1,10}),(?P<started>[0-9]{1,20})"
 )
+
+_MOST_OWNERS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,17 @@ class Owner:
         if not self.is_here or not sys.platform.startswith("linux"):
             return False
         return _started(self.pid) != self.started
+
+
+def encode_owners(*owners: Owner) -> str:
+    """Several owners as one line of text."""
+    return ";".join(owner.encode() for owner in owners)
+
+
+def decode_owners(text: str) -> tuple[Owner, ...]:
+    """The inverse of `encode_owners`; nobody for anything else."""
+    owners = [owner for part in text.split(";") if (owner := Owner.decode(part))]
+    return tuple(owners) if encode_owners(*owners) == text and len(owners) <= _MOST_OWNERS else ()
 
 
 def _host() -> str:

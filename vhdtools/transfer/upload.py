@@ -72,15 +72,17 @@ def upload_image(
     started = time.monotonic()
     books = _Books()
     try:
-        opening = books.opening = open_job(job)
-        resumed, there = opening.ledger.offset, _total(opening.ledger.written)
-        books.checkpoint = Checkpoint(resumed, opening.ledger.crc64)
-        with _hashing(job) as md5, _keeping(job, books):
-            if not opening.complete:
-                _send(job, opening, books)
-            check_coverage(job, opening.ledger)
-            verified = _verified(job, opening) if options.verify else None
-            digest = md5.result() if md5 else None
+        with _keeping(job, books):
+            opening = open_job(job)
+            resumed, there = opening.ledger.offset, _total(opening.ledger.written)
+            books.checkpoint = Checkpoint(resumed, opening.ledger.crc64)
+            books.opening = opening
+            with _hashing(job) as md5:
+                if not opening.complete:
+                    _send(job, opening, books)
+                check_coverage(job, opening.ledger)
+                verified = _verified(job, opening) if options.verify else None
+                digest = md5.result() if md5 else None
             image.check_unchanged()
         _finish(job, books, digest)
     except TransferInterruptedError as error:
@@ -160,8 +162,9 @@ def _keeping(job: Job, books: _Books) -> Iterator[None]:
     """Lease, checkpoint and source watched meanwhile; what the keeper finds is what is raised."""
 
     def renew() -> None:
-        if job.connection.holds_lease:
-            job.connection.call(job.target.renew_lease)
+        with job.connection.lease_lock:
+            if job.connection.holds_lease:
+                job.connection.call(job.target.renew_lease)
 
     keeper = Keeper(
         renew=renew,
