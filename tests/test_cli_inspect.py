@@ -119,6 +119,13 @@ def test_deep_shows_the_content(tmp_path: Path) -> None:
     assert result.stderr == ""  # progress is for terminals
 
 
+def test_deep_says_when_nothing_could_be_read(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe("A0", disk_type=DiskType.FIXED, lead=bytes(512)))
+    result = run("--deep", path)
+    assert result.exit_code == 0
+    assert "The content was not read" in result.stderr
+
+
 def test_parents_are_looked_for_where_one_says(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     place(tmp_path / "elsewhere" / "parent.vhd", DYNAMIC)

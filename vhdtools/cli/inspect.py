@@ -124,6 +124,8 @@ def _inspect(
             objects.append(inspection.to_json())
         else:
             click.echo(("\n\n" if number else "") + inspection_text(inspection))
+            if deep and inspection.deep is None:
+                click.echo("The content was not read: see the findings.", err=True)
     if as_json:
         click.echo(json.dumps(objects[0] if len(disks) == 1 else objects, indent=2))
     return 1 if failed else 0

@@ -15,8 +15,9 @@ FOOTER_MISSING = Kind(
     "There is no footer, neither at the end nor as a copy at the start",
     "Size and type of the disk are unknown; nothing can be read.",
     "Azure refuses the blob: it looks for 'conectix' in the last 512 bytes.",
-    "If it was a VHD, it was cut: copy it again. A raw disk: qemu-img convert -f raw -O vpc "
-    "-o subformat=fixed,force_size=on {disk} NEW.vhd",
+    "If it was a VHD, it was cut: copy it again. If it is a part of a split one (.vhd, .v01, …), "
+    "join the parts in their order. If it is a raw disk: "
+    "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on {disk} NEW.vhd",
 )
 FOOTER_COOKIE = Kind(
     "footer-cookie",
