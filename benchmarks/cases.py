@@ -172,7 +172,7 @@ FULL = (
         "peppered-strict",
         "Azure's limits for one blob, emulated: 4,096 single pages, 8 and 32 workers",
         "strict",
-        product(["vhdtool", "vhdtool-32"], ["peppered"]),
+        product(["vhdtool", "vhdtool-32", "limit", "limit-32"], ["peppered"]),
         rounds=FEW,
     ),
     Case(
@@ -207,8 +207,8 @@ QUICK = (
         )
         for disk, target, contenders in (
             ("small-os", "azurite337", ("vhdtool", "upload_blob", "limit")),
-            ("small-dynamic", "azurite337", ("vhdtool", "limit")),
-            ("small-scattered", "azurite337", ("vhdtool", "upload_blob", "limit")),
+            ("small-dynamic", "azurite337", ("vhdtool",)),
+            ("small-scattered", "azurite337", ("vhdtool", "limit")),
             ("small-scattered", "strict", ("vhdtool",)),
             ("small-dense", "discard-http", ("vhdtool", "upload_blob", "limit")),
             ("small-dense", "discard-tls", ("vhdtool", "limit")),

@@ -73,7 +73,7 @@ def _vhdtool(workers: int) -> Contender:
     def environment(job: Job) -> Mapping[str, str]:
         return _authority(job) | {"AZURE_STORAGE_CONNECTION_STRING": job.service.connection_string}
 
-    return Contender(f"vhdtool upload, {workers} workers", commands, environment)
+    return Contender(f"vhdtool upload, {_workers(workers)}", commands, environment)
 
 
 def _azcopy(_: int) -> Contender:
@@ -113,7 +113,7 @@ def _upload_blob(workers: int) -> Contender:
     def commands(job: Job) -> Sequence[Sequence[str]]:
         return [_python("benchmarks.sdk_upload", job, workers)]
 
-    return Contender(f"azure-storage-blob's upload_blob, {workers} workers", commands)
+    return Contender(f"azure-storage-blob's upload_blob, {_workers(workers)}", commands)
 
 
 def _limit(workers: int) -> Contender:
@@ -122,6 +122,10 @@ def _limit(workers: int) -> Contender:
 
     title = f"the limit: the same requests from memory, {workers} connections"
     return Contender(title, commands, own_clock=True)
+
+
+def _workers(number: int) -> str:
+    return "1 worker" if number == 1 else f"{number} workers"
 
 
 def _cat(_: int) -> Contender:

@@ -27,7 +27,7 @@ HUGE = 2040 * GIB
 """The largest dynamic disk."""
 
 _PIECE = 4 * MIB
-_FORMAT = 1
+_FORMAT = 2
 """Counts up when a recipe changes, so that disks built before are built anew."""
 
 
@@ -307,8 +307,8 @@ RECIPES = {
         _full_table("full-table", HUGE),
     ),
     "small-os": Recipe(
-        "512 MiB, ext4 with 24 MB of real files, sparse fixed",
-        _os("small-os", 512 * MIB, 24 * 10**6),
+        "256 MiB, ext4 with 24 MB of real files, sparse fixed",
+        _os("small-os", 256 * MIB, 24 * 10**6),
     ),
     "small-dynamic": Recipe("the same, dynamic", _dynamic("small-os"), ["small-os"]),
     "small-scattered": Recipe(

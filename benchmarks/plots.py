@@ -119,11 +119,10 @@ def _bars(groups: Sequence[_Group]) -> Figure:
             seen.add(name)
             position += 1
         position += 1
-    axes.set_xscale("log")
     axes.set_yticks(ticks, [group.label for group in groups])
     axes.invert_yaxis()
     axes.margins(x=0.12)
-    axes.set_xlabel("seconds, on a logarithmic scale; shorter is better")
+    axes.set_xlabel("seconds; shorter is better")
     axes.spines[["top", "right"]].set_visible(False)
     figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
     return figure

@@ -29,33 +29,35 @@ def counting_relay(endpoint: str) -> Iterator[Counted]:
     listener = socket.create_server(("127.0.0.1", 0))
     port = listener.getsockname()[1]
     counted = Counted(urlunsplit(parts._replace(netloc=f"127.0.0.1:{port}")))
-    threads = [threading.Thread(target=_accept, args=(listener, place, counted))]
-    threads[0].start()
+    accepting = threading.Thread(target=_accept, args=(listener, place, counted))
+    accepting.start()
     try:
         yield counted
     finally:
         # Wakes the accept; closing alone would leave it waiting.
         listener.shutdown(socket.SHUT_RDWR)
-        threads[0].join()
+        accepting.join()
         listener.close()
 
 
 def _accept(listener: socket.socket, place: tuple[str, int], counted: Counted) -> None:
-    pumps = list[threading.Thread]()
     while True:
         try:
             client, _ = listener.accept()
         except OSError:
-            break
-        server = socket.create_connection(place)
+            return
+        threading.Thread(target=_relay, args=(client, place, counted), daemon=True).start()
+
+
+def _relay(client: socket.socket, place: tuple[str, int], counted: Counted) -> None:
+    """Carry one connection both ways, until both ends have closed it."""
+    with client, socket.create_connection(place) as server:
         for end in (client, server):
             end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        pumps += [
-            threading.Thread(target=_pump, args=(client, server, counted), daemon=True),
-            threading.Thread(target=_pump, args=(server, client, None), daemon=True),
-        ]
-        for pump in pumps[-2:]:
-            pump.start()
+        back = threading.Thread(target=_pump, args=(server, client, None), daemon=True)
+        back.start()
+        _pump(client, server, counted)
+        back.join()
 
 
 def _pump(source: socket.socket, sink: socket.socket, counted: Counted | None) -> None:
@@ -67,6 +69,5 @@ def _pump(source: socket.socket, sink: socket.socket, counted: Counted | None) -
                 with counted.lock:
                     counted.sent += count
             sink.sendall(view[:count])
-    for end in (source, sink):
-        with suppress(OSError):
-            end.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)

@@ -29,7 +29,11 @@ class RenderError(RuntimeError):
     """A document or its results are not as they should be; the message says what to do."""
 
 
-def render(results_folder: Path = RESULTS, readme: Path = PROJECT / "README.md") -> list[Path]:
+def render(
+    results_folder: Path = RESULTS,
+    readme: Path = PROJECT / "README.md",
+    method: Path = HERE / "README.md",
+) -> list[Path]:
     """Write the README's benchmark section and the method page's model section.
 
     Raises RenderError where nothing was measured.
@@ -38,10 +42,10 @@ def render(results_folder: Path = RESULTS, readme: Path = PROJECT / "README.md")
     if not results:
         raise RenderError(f"no results in {results_folder}: run 'make bench' first")
     plot = os.path.relpath(results_folder / OVERVIEW, readme.parent)
-    method = os.path.relpath(HERE / "README.md", readme.parent)
+    link = os.path.relpath(method, readme.parent)
     pages = {
-        readme: ("benchmarks", readme_section(results, plot, method)),
-        HERE / "README.md": ("model", model_text(results)),
+        readme: ("benchmarks", readme_section(results, plot, link)),
+        method: ("model", model_text(results)),
     }
     for page, (name, text) in pages.items():
         old = page.read_text(encoding="utf-8") if page.exists() else ""

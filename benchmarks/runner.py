@@ -148,6 +148,9 @@ def _word(word: str, job: Job) -> str:
 
 
 def _without_paths(text: str, job: Job) -> str:
-    for path in (job.folder, job.disk.path.parent):
-        text = text.replace(f"{path}/", "")
+    folders = [job.folder, job.disk.path.parent]
+    if job.service.ca_file is not None:
+        folders.append(job.service.ca_file.parent)
+    for folder in folders:
+        text = text.replace(f"{folder}/", "")
     return text
