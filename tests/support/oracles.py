@@ -22,6 +22,7 @@ _PACKAGES = {
     "qemu-img": "qemu-utils",
     "vhdiinfo": "libvhdi-utils",
     "mke2fs": "e2fsprogs",
+    "nginx": "nginx-light",
     "e2fsck": "e2fsprogs",
     "debugfs": "e2fsprogs",
     "mkfs.fat": "dosfstools",
