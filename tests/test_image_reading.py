@@ -189,6 +189,16 @@ def test_a_size_that_is_not_whole_sectors_is_filled_up_with_zeros(
         assert_reads(image, guest_view("AB")[:1000] + bytes(24))
 
 
+def test_blocks_behind_the_disks_end_are_nobodys(tmp_path: Path) -> None:
+    """Xen Orchestra writes an entry too many, and a geometry above the current size."""
+    shape = {"cylinders": 1, "heads": 1, "sectors_per_track": 24}
+    recipe = Recipe("A" * 8 + "B" * 8 + "C" * 8, size=6144, footer=shape)
+    with open_image(place(tmp_path / "disk.vhd", recipe)) as image:
+        assert_reads(image, guest_view("A" * 8 + "B" * 4))
+    with open_image(tmp_path / "disk.vhd", size_rule="geometry") as image:
+        assert_reads(image, guest_view(recipe.content))
+
+
 def test_a_deep_chain(tmp_path: Path) -> None:
     depth = 100
     words = [
