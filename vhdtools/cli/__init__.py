@@ -17,6 +17,7 @@ import click
 
 from vhdtools import __version__
 from vhdtools.cli.formatting import printable
+from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
 
 __all__ = ["main"]
@@ -95,26 +96,12 @@ class _Commands(click.Group):
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vhdtool", message="%(prog)s %(version)s")
-@click.option(
-    "-v",
-    "--verbose",
-    count=True,
-    help="Log what is done to stderr; twice for more, and for the traceback of a bug.",
-)
+@verbose_option
 @click.pass_context
-def main(ctx: click.Context, verbose: int) -> None:
+def main(ctx: click.Context) -> None:
     """Inspect virtual hard disks (VHD), and upload them to Azure page blobs."""
     if os.environ.get("NO_COLOR"):
         ctx.color = False
-    if verbose:
-        _log_to_stderr(debug=verbose > 1)
-
-
-def _log_to_stderr(*, debug: bool) -> None:
-    import logging
-
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
-    logging.getLogger("vhdtools").setLevel(logging.DEBUG if debug else logging.INFO)
 
 
 def _debugging() -> bool:

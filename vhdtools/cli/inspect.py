@@ -16,6 +16,7 @@ import click
 
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import access_options, disk_options
+from vhdtools.cli.verbosity import verbose_option
 from vhdtools.image import SizeRule
 from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
@@ -57,6 +58,7 @@ _ACCOUNT_VARIABLES = (
 @disk_options
 @access_options
 @click.pass_context
+@verbose_option
 def inspect(
     ctx: click.Context,
     /,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from vhdtools.cli.formatting import heading, printable, quantity
+from vhdtools.cli.verbosity import verbose_option
 from vhdtools.inspection.repair import (
     CHECKSUM_PARTS,
     ChecksumPart,
@@ -43,6 +44,7 @@ _SHOWN = 8
     type=click.Path(dir_okay=False),
     help="Put back what a repair replaced.",
 )
+@verbose_option
 def repair(
     disk: str,
     *,

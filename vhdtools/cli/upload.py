@@ -25,6 +25,7 @@ from vhdtools.cli.upload_report import (
     result_text,
     result_to_json,
 )
+from vhdtools.cli.verbosity import verbose_option
 from vhdtools.transfer import RetryPolicy, UploadOptions
 from vhdtools.transfer.api import preview
 from vhdtools.transfer.api import upload as upload_disk
@@ -58,6 +59,7 @@ __all__ = ["upload"]
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--no-progress", is_flag=True, help="Show no progress.")
+@verbose_option
 def upload(
     disk: str,
     destination: str,

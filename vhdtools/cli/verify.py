@@ -13,6 +13,7 @@ from vhdtools.cli.options import access_options, disk_options, retry_options, wo
 from vhdtools.cli.progress import choose_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
+from vhdtools.cli.verbosity import verbose_option
 from vhdtools.transfer import RetryPolicy
 from vhdtools.transfer.api import verify as verify_disk
 
@@ -28,6 +29,7 @@ __all__ = ["verify"]
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--no-progress", is_flag=True, help="Show no progress.")
+@verbose_option
 def verify(
     disk: str,
     destination: str,
