@@ -77,6 +77,7 @@ def upload_image(
             resumed, there = opening.ledger.offset, _total(opening.ledger.written)
             books.checkpoint = Checkpoint(resumed, opening.ledger.crc64)
             books.opening = opening
+            _log.info("%s -> %s, from byte %d", image.path, target.name, resumed)
             with _hashing(job) as md5:
                 if not opening.complete:
                     _send(job, opening, books)
@@ -85,6 +86,7 @@ def upload_image(
                 digest = md5.result() if md5 else None
             image.check_unchanged()
         _finish(job, books, digest)
+        _log.info("%s is complete", target.name)
     except TransferInterruptedError as error:
         halt.set()
         _part(job, books, error)
@@ -294,6 +296,7 @@ def _save(connection: Connection, books: _Books) -> None:
         return
     metadata = unfinished_metadata(opening.metadata, checkpoint, opening.owner.encode())
     connection.call(lambda: connection.target.set_metadata(metadata))
+    _log.debug("checkpoint at byte %d", checkpoint.offset)
     books.saved = checkpoint
 
 
