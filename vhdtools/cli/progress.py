@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from vhdtools.transfer.progress import NoProgress, Progress
 
-__all__ = ["choose_progress"]
+__all__ = ["choose_progress", "shown_progress"]
 
 _LINE_SECONDS = 10.0
 
@@ -23,18 +24,35 @@ def choose_progress(*, wanted: bool) -> Progress:
     return _Bar() if sys.stderr.isatty() else _Lines()
 
 
+@contextmanager
+def shown_progress(*, wanted: bool) -> Iterator[Progress]:
+    """`choose_progress`, with no bar left open: an error is told on a line of its own."""
+    progress = choose_progress(wanted=wanted)
+    try:
+        yield progress
+    finally:
+        if isinstance(progress, _Bar):
+            progress.close()
+
+
 class _Bar:
     """A tqdm bar for each stage."""
 
     def __init__(self) -> None:
         from tqdm import tqdm
 
-        self._tqdm: type[tqdm[Any]] = tqdm
-        self._bar: tqdm[Any] | None = None
+        class Bar(tqdm):  # type: ignore[type-arg]
+            monitor_interval = 0  # no thread beside ours
+
+        self._tqdm = Bar
+        self._bar: Bar | None = None
         self._lock = threading.Lock()
         self._left = 0
 
     def start(self, stage: str, total: int) -> None:
+        self.close()
+        if not total:
+            return
         self._bar = self._tqdm(
             total=total,
             desc=stage.capitalize(),
@@ -53,13 +71,19 @@ class _Bar:
                 return
             self._bar.update(amount)
             self._left -= amount
-            if self._left <= 0:
-                self._bar.close()
-                self._bar = None
+        if self._left <= 0:
+            self.close()
 
     def note(self, text: str) -> None:
         with self._lock:
             self._tqdm.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Leave the bar as it stands."""
+        with self._lock:
+            if self._bar is not None:
+                self._bar.close()
+                self._bar = None
 
 
 class _Lines:
@@ -82,7 +106,7 @@ class _Lines:
             now = time.monotonic()
             if self._done >= self._total or now - self._said >= _LINE_SECONDS:
                 self._said = now
-                share = 100 * self._done // self._total
+                share = 100 * self._done // max(self._total, 1)
                 click.echo(
                     f"{self._stage}: {share} % ({self._done:,} of {self._total:,} bytes)", err=True
                 )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from typing import Any
 
 import click
@@ -16,7 +17,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.progress import choose_progress
+from vhdtools.cli.progress import shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
     json_on_difference,
@@ -26,11 +27,14 @@ from vhdtools.cli.upload_report import (
     result_to_json,
 )
 from vhdtools.cli.verbosity import verbose_option
+from vhdtools.errors import TransferInterruptedError, VhdToolsError
 from vhdtools.transfer import RetryPolicy, UploadOptions
 from vhdtools.transfer.api import preview
 from vhdtools.transfer.api import upload as upload_disk
 
 __all__ = ["upload"]
+
+_AGAIN = "Then run the same command again: it goes on where this one stopped."
 
 
 @click.command()
@@ -88,22 +92,27 @@ def upload(
     are turned into fixed ones on the way. An upload that was stopped goes on where it was when the
     same command runs again; what is there is proven equal first.
     """
-    progress = choose_progress(wanted=not no_progress)
     credentials = find_credentials(
         destination, connection_string=connection_string, sas_file=sas_file
     )
-    options = UploadOptions(
-        overwrite=overwrite,
-        workers=workers,
-        max_rate=max_rate,
-        verify=verify,
-        content_md5=content_md5,
-        checkpoint_seconds=checkpoint_interval,
-        retry=RetryPolicy(first_delay=retry_delay, max_delay=max_retry_delay, patience=patience),
-        progress=progress,
-    )
     target = credentials.open_target(destination, workers=workers, managed_disk=managed_disk)
-    with closing(target), stop_on_signals() as stop:
+    with (
+        closing(target),
+        stop_on_signals() as stop,
+        shown_progress(wanted=not no_progress) as progress,
+    ):
+        options = UploadOptions(
+            overwrite=overwrite,
+            workers=workers,
+            max_rate=max_rate,
+            verify=verify,
+            content_md5=content_md5,
+            checkpoint_seconds=checkpoint_interval,
+            retry=RetryPolicy(
+                first_delay=retry_delay, max_delay=max_retry_delay, patience=patience
+            ),
+            progress=progress,
+        )
         if dry_run:
             found = preview(disk, target, overwrite=overwrite, **reading)
             said: dict[str, Any] | str = (
@@ -112,7 +121,19 @@ def upload(
                 else preview_text(found, credentials.description)
             )
         else:
-            with json_on_difference(as_json):
+            with json_on_difference(as_json), _told_how_to_go_on():
                 result = upload_disk(disk, target, options=options, stop=stop, **reading)
             said = result_to_json(result) if as_json else result_text(result)
     click.echo(said if isinstance(said, str) else json.dumps(said, indent=2))
+
+
+@contextmanager
+def _told_how_to_go_on() -> Iterator[None]:
+    try:
+        yield
+    except TransferInterruptedError:
+        raise  # says it itself
+    except VhdToolsError as error:
+        if error.resumable:
+            error.remedy = f"{error.remedy} {_AGAIN}".strip()
+        raise

@@ -10,7 +10,7 @@ import click
 
 from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
-from vhdtools.cli.progress import choose_progress
+from vhdtools.cli.progress import shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
 from vhdtools.cli.verbosity import verbose_option
@@ -53,7 +53,12 @@ def verify(
         destination, connection_string=connection_string, sas_file=sas_file
     )
     target = credentials.open_target(destination, workers=workers)
-    with closing(target), stop_on_signals() as stop, json_on_difference(as_json):
+    with (
+        closing(target),
+        stop_on_signals() as stop,
+        shown_progress(wanted=not no_progress) as progress,
+        json_on_difference(as_json),
+    ):
         result = verify_disk(
             disk,
             target,
@@ -61,7 +66,7 @@ def verify(
             retry=RetryPolicy(
                 first_delay=retry_delay, max_delay=max_retry_delay, patience=patience
             ),
-            progress=choose_progress(wanted=not no_progress),
+            progress=progress,
             stop=stop,
             **reading,
         )
