@@ -22,6 +22,8 @@ from vhdtools.layout import (
     Footer,
     Geometry,
     ParentLocator,
+    allocated_blocks,
+    allocated_entries,
     bitmap_size,
     build_bat,
     build_dynamic_header,
@@ -343,3 +345,19 @@ def test_runs_of_a_huge_bitmap_are_few() -> None:
 def test_runs_past_the_bitmap_are_refused(first: int, count: int) -> None:
     with pytest.raises(ValueError, match="are not in a bitmap of 1 bytes"):
         list(runs(b"\xff", first, count))
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 6000), st.booleans()), max_size=5),
+    st.integers(0, 9000),
+)
+def test_allocated_blocks_are_those_with_an_entry(
+    runs_of_entries: list[tuple[int, bool]], first: int
+) -> None:
+    bat = array("I")
+    for length, held in runs_of_entries:
+        bat.extend(range(1, length + 1) if held else [UNALLOCATED] * length)
+    expected = [number for number, entry in enumerate(bat) if entry != UNALLOCATED]
+    assert list(allocated_blocks(bat)) == expected
+    assert list(allocated_blocks(bat, first)) == [n for n in expected if n >= first]
+    assert list(allocated_entries(bat)) == [bat[number] for number in expected]

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import operator
 from array import array
 from collections.abc import Iterator
 from functools import lru_cache
-from itertools import compress, count, islice, repeat
 from typing import Literal, TypeAlias
 
 from vhdtools.image.pieces import fill_zeros
 from vhdtools.image.source import Source, data_runs
-from vhdtools.layout import UNALLOCATED, bitmap_size
+from vhdtools.layout import UNALLOCATED, allocated_blocks, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
 from vhdtools.ranges import PageRange, align_up, coalesce
 
@@ -51,10 +49,7 @@ class BlockFile:
         end = align_up(self.size, SECTOR)
         position = start
         first = start // self._block_size
-        # Millions of unallocated blocks are passed over without a step of Python for each.
-        entries = islice(self._bat, first, None)
-        allocated = compress(count(first), map(operator.ne, entries, repeat(UNALLOCATED)))
-        for block in allocated:
+        for block in allocated_blocks(self._bat, first):
             block_start = block * self._block_size
             if block_start >= end:
                 break

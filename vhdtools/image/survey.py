@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress, count, islice, repeat
 
-from vhdtools.layout import UNALLOCATED
+from vhdtools.layout import UNALLOCATED, allocated_entries
 from vhdtools.layout.bitmap import SECTOR
 
 __all__ = ["BlockSurvey", "Misplaced", "survey_blocks"]
@@ -75,10 +75,9 @@ def survey_blocks(
     `span` is the size of a block with its sector bitmap, `data_end` where blocks must have ended,
     `metadata` the (offset, length, name) that they must not touch; all in bytes.
     """
-    free = bat.count(UNALLOCATED)
-    if free == len(bat):
+    blocks = allocated_entries(bat)
+    if not blocks:
         return BlockSurvey(len(bat), 0, span, None, None, True, None, None, None)
-    blocks = array(bat.typecode, filter(UNALLOCATED.__ne__, bat)) if free else bat
     sectors = span // SECTOR
     if all(map(operator.le, map(operator.add, blocks, repeat(sectors)), islice(blocks, 1, None))):
         ordered, ascending = blocks, True

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from vhdtools.layout.bat import BAT_ENTRY_SIZE, UNALLOCATED, build_bat, parse_bat
+from vhdtools.layout.bat import (
+    BAT_ENTRY_SIZE,
+    UNALLOCATED,
+    allocated_blocks,
+    allocated_entries,
+    build_bat,
+    parse_bat,
+)
 from vhdtools.layout.bitmap import bitmap_size
 from vhdtools.layout.declared import FieldPlace
 from vhdtools.layout.dynamic_header import (
@@ -46,6 +53,8 @@ __all__ = [
     "Footer",
     "Geometry",
     "ParentLocator",
+    "allocated_blocks",
+    "allocated_entries",
     "bitmap_size",
     "build_bat",
     "build_dynamic_header",
