@@ -17,6 +17,7 @@ from vhdtools.layout import (
     DYNAMIC_HEADER_SIZE,
     FOOTER_FIELDS,
     FOOTER_SIZE,
+    UNALLOCATED,
     DynamicHeader,
     FieldPlace,
     Footer,
