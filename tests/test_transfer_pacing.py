@@ -151,6 +151,17 @@ def test_the_rate_falls_when_throttled_and_comes_back() -> None:
     assert after < before < much_later
 
 
+def test_an_outage_does_not_slow_down_what_comes_after_it() -> None:
+    """Minutes of refusals of everything; the next request waits for seconds, not for hours."""
+    pace = ServicePace()
+    now = 0.0
+    for _ in range(1000):
+        now += 0.5
+        pace.throttled(now, issued=now - 0.01)
+    pace.sent(now, 4 * MIB)
+    assert pace.free_at - now < 5.0
+
+
 def test_the_users_rate_holds_for_all_workers_together() -> None:
     pacer = Pacer(8, max_rate=64 * MIB)
     issued: list[float] = []

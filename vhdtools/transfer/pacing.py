@@ -38,10 +38,13 @@ class ServicePace:
     for a blob, and doubles every half second until the service throttles again: then its limit,
     the *ceiling*, is about known. From there the rate follows TCP CUBIC's curve (RFC 9438): a
     little below the ceiling, quickly near it, slowly past it, then faster, in case the service has
-    room again. Times are in seconds of any one clock.
+    room again. It never falls far below 1 MiB/s: a service that refuses everything for minutes is
+    waited for by each request's own pauses, and must not be sent to in drops when it is back.
+    Times are in seconds of any one clock.
     """
 
     FIRST_RATE = 48 * 1024 * 1024
+    LEAST_RATE = 1024 * 1024
     DOUBLE_SECONDS = 0.5
     MOST_DOUBLINGS = 32
     OVERSHOT = 0.8
@@ -91,7 +94,7 @@ class ServicePace:
             self._searching = False
             self._ceiling = rate * self.OVERSHOT
         else:
-            self._ceiling = rate
+            self._ceiling = max(rate, float(self.LEAST_RATE))
         self._since = now
         self.free_at = now + self.PAUSE_SECONDS
         return True
