@@ -142,7 +142,9 @@ def _zeros(name: str, size: int) -> Callable[[Path], Content]:
     return build
 
 
-def _dense(name: str, size: int) -> Callable[[Path], Content]:
+def dense(name: str, size: int) -> Callable[[Path], Content]:
+    """Random bytes, the same for the same *name*."""
+
     def build(path: Path) -> Content:
         source = random.Random(name)
         with path.open("wb") as file:
@@ -209,7 +211,7 @@ def _dynamic(source: str) -> Callable[[Path], Content]:
     return build
 
 
-def _child(name: str, parent: str, fixed: str, changed: int) -> Callable[[Path], Content]:
+def child(name: str, parent: str, fixed: str, changed: int) -> Callable[[Path], Content]:
     """A differencing disk: *changed* bytes written over its parent, in runs of 4 to 256 KiB."""
 
     def build(path: Path) -> Content:
@@ -220,7 +222,7 @@ def _child(name: str, parent: str, fixed: str, changed: int) -> Callable[[Path],
             length = source.choice([4, 8, 16, 64, 256]) * KIB
             block = source.randrange(size // BLOCK // 8) * BLOCK
             offset = block + source.randrange(BLOCK // length) * length
-            near = [o for o in changes if o // BLOCK == block]
+            near = [o for o in changes if block <= o < block + BLOCK]
             if any(o < offset + length and offset < o + len(changes[o]) for o in near):
                 continue
             changes[offset] = source.randbytes(length)
@@ -281,7 +283,7 @@ RECIPES = {
     "os-dynamic": Recipe("the same, dynamic", _dynamic("os"), ["os"]),
     "os-child": Recipe(
         "a differencing disk over it, 64 MB changed",
-        _child("os-child", "os-dynamic", "os", 64 * MIB),
+        child("os-child", "os-dynamic", "os", 64 * MIB),
         ["os", "os-dynamic"],
     ),
     "os-allocated": Recipe(
@@ -297,7 +299,7 @@ RECIPES = {
         "1 GiB with 4 KiB of data every 256 KiB, sparse fixed",
         _peppered("peppered", GIB, 256 * KIB),
     ),
-    "dense": Recipe("2 GiB of random bytes, fixed", _dense("dense", 2 * GIB)),
+    "dense": Recipe("2 GiB of random bytes, fixed", dense("dense", 2 * GIB)),
     "huge": Recipe(
         "2040 GiB with the data of the first, sparse fixed", _larger("huge", "os", HUGE), ["os"]
     ),
@@ -315,7 +317,7 @@ RECIPES = {
         "128 MiB with 16 MB in runs of 4 KiB to 8 MiB, sparse fixed",
         _scattered("small-scattered", 128 * MIB, 16 * 10**6),
     ),
-    "small-dense": Recipe("64 MiB of random bytes, fixed", _dense("small-dense", 64 * MIB)),
+    "small-dense": Recipe("64 MiB of random bytes, fixed", dense("small-dense", 64 * MIB)),
     "small-zeros": Recipe("256 MiB of zeros, really on disk", _zeros("small-zeros", 256 * MIB)),
 }
 """Every disk by its name, those for the quick mode last."""

@@ -194,6 +194,25 @@ def test_scattered_data_is_as_much_as_is_wanted(
     assert found.known == content_of_file(found.path, found.known.size)
 
 
+def test_a_child_is_built_as_it_is_described(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VHDTOOLS_BENCHMARKS_WORK", str(tmp_path))
+    parent = disks.Recipe("random", disks.dense("parent", 16 * BLOCK))
+    # So much that changes would overlap if they could.
+    child = disks.Recipe("changed", disks.child("child", "parent", "parent", BLOCK))
+    monkeypatch.setitem(disks.RECIPES, "parent", parent)
+    monkeypatch.setitem(disks.RECIPES, "child", child)
+
+    found = disks.get_disk("child")
+
+    with open_image(found.path) as image:
+        content = bytearray(image.virtual_size)
+        image.read_into(0, content)
+    assert content_of_bytes(bytes(content)) == found.known
+    assert found.known != disks.get_disk("parent").known
+
+
 # Pushing, relaying, recording
 
 
