@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -20,10 +21,14 @@ from benchmarks.runner import measure_case
 from benchmarks.table import case_table
 from benchmarks.targets import TARGETS
 
+_TERMINATED = 143
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Do what the command line says; 1 if anything of our own went wrong."""
     options = _parser().parse_args(arguments)
+    # Ended by a signal, it still stops what it started.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
     done: int = options.run(options)
     return done
 

@@ -37,7 +37,8 @@ class Contender:
     """Something that is timed.
 
     `own_clock`: the `elapsed_seconds` that it says count, not what the whole command took.
-    Without `uploads` it only reads the disk.
+    Without `uploads` it only reads the disk. `sends`: the fixed VHD whose bytes it sends as they
+    are; None where it makes a footer.
     """
 
     title: str
@@ -45,6 +46,7 @@ class Contender:
     environment: Callable[[Job], Mapping[str, str]] = lambda _: {}
     own_clock: bool = False
     uploads: bool = True
+    sends: Callable[[Job], Path | None] = lambda _: None
 
 
 def contender(name: str) -> Contender:
@@ -82,6 +84,7 @@ def _azcopy(_: int) -> Contender:
         "AzCopy",
         lambda job: [_azcopy_command(job.disk.path, job)],
         _azcopy_environment,
+        sends=_the_disk,
     )
 
 
@@ -92,28 +95,34 @@ def _azcopy_tuned(workers: int) -> Contender:
         f"AzCopy, unpaced, {workers} connections",
         lambda job: [_azcopy_command(job.disk.path, job)],
         lambda job: _azcopy_environment(job) | tuning,
+        sends=_the_disk,
     )
 
 
 def _convert_azcopy(_: int) -> Contender:
     """What people do with a dynamic disk."""
 
+    def fixed(job: Job) -> Path:
+        return job.folder / "fixed.vhd"
+
     def commands(job: Job) -> Sequence[Sequence[str]]:
-        fixed = job.folder / "fixed.vhd"
         convert = [
             *(program("qemu-img"), "convert", "-f", "vpc", "-O", "vpc"),
-            *("-o", "subformat=fixed,force_size=on", str(job.disk.path), str(fixed)),
+            *("-o", "subformat=fixed,force_size=on", str(job.disk.path), str(fixed(job))),
         ]
-        return [convert, _azcopy_command(fixed, job)]
+        return [convert, _azcopy_command(fixed(job), job)]
 
-    return Contender("qemu-img convert, then AzCopy", commands, _azcopy_environment)
+    title = "qemu-img convert, then AzCopy"
+    return Contender(title, commands, _azcopy_environment, sends=fixed)
 
 
 def _upload_blob(workers: int) -> Contender:
     def commands(job: Job) -> Sequence[Sequence[str]]:
         return [_python("benchmarks.sdk_upload", job, workers)]
 
-    return Contender(f"azure-storage-blob's upload_blob, {_workers(workers)}", commands)
+    return Contender(
+        f"azure-storage-blob's upload_blob, {_workers(workers)}", commands, sends=_the_disk
+    )
 
 
 def _limit(workers: int) -> Contender:
@@ -122,6 +131,10 @@ def _limit(workers: int) -> Contender:
 
     title = f"the limit: the same requests from memory, {workers} connections"
     return Contender(title, commands, own_clock=True)
+
+
+def _the_disk(job: Job) -> Path:
+    return job.disk.path
 
 
 def _workers(number: int) -> str:

@@ -121,7 +121,7 @@ def start_discarding(*, tls: bool) -> Iterator[Service]:
                 scheme = "https" if tls else "http"
                 yield Service(
                     endpoint=f"{scheme}://127.0.0.1:{port}/{ACCOUNT}",
-                    problem=lambda disk: puts_problem(read_log(log), disk),
+                    problem=lambda disk, sent: puts_problem(read_log(log), disk, sent),
                     counts=lambda: {
                         "wire_bytes": sum(put.wire_bytes for put in read_log(log)),
                         "page_writes": len(read_log(log)),
@@ -150,11 +150,11 @@ def read_log(log: Path) -> list[Put]:
     return puts
 
 
-def puts_problem(puts: Sequence[Put], disk: Disk) -> str | None:
+def puts_problem(puts: Sequence[Put], disk: Disk, sent: Path | None) -> str | None:
     """What the requests lack of the disk: data that is gone cannot be compared itself.
 
-    Where all carried checksums, these together must be that of the whole disk. Else what a fixed
-    disk holds in their ranges must be all that it holds.
+    Where all carried checksums, these together must be that of the whole disk. Else what the fixed
+    VHD that was sent holds in their ranges must be all that the disk holds.
     """
     known = disk.known
     puts = sorted(puts, key=lambda put: put.place.offset)
@@ -164,8 +164,10 @@ def puts_problem(puts: Sequence[Put], disk: Disk) -> str | None:
         return "the footer was not put"
     if all(put.crc64 is not None for put in puts):
         found = _combined(puts, known.size)
+    elif sent is None:
+        return "not every request carried a checksum"
     else:
-        with disk.path.open("rb") as file:
+        with sent.open("rb") as file:
             pieces = ((p.place.offset, _read(file.fileno(), p.place, known.size)) for p in puts)
             found = content_of_pieces((p for p in pieces if p[1]), known.size).crc64
     return None if found == known.crc64 else f"CRC-64 {found}, and the disk's is {known.crc64}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -33,14 +34,15 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
     with tempfile.TemporaryDirectory() as name:
         report, output, errors = (Path(name, part) for part in ("report", "output", "errors"))
         with output.open("wb") as out, errors.open("wb") as err:
-            subprocess.run(
+            process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _LAUNCH, report, *command],
                 env=os.environ | (environment or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,
-                check=False,
+                start_new_session=True,
             )
+        _wait(process)
         said = output.read_text(errors="replace")
         if not report.exists():
             raise CommandError(f"{command[0]} could not be started: {errors.read_text()}")
@@ -51,6 +53,16 @@ def measure(command: Sequence[str], environment: Mapping[str, str] | None = None
                 f"{said[-2000:]}{errors.read_text(errors='replace')[-2000:]}"
             )
     return Taken(found["seconds"], found["cpu_seconds"], found["peak_bytes"], said)
+
+
+def _wait(process: subprocess.Popen[bytes]) -> None:
+    """Wait for a process; when that is broken off, end it and all that it started."""
+    try:
+        process.wait()
+    except BaseException:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
 
 
 def measure_all(

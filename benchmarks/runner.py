@@ -20,7 +20,7 @@ from benchmarks.results import CaseResult, EntryResult, Run
 from benchmarks.service import Service
 from benchmarks.targets import TARGETS
 
-_NOWHERE = Service(endpoint="", problem=lambda _: None)
+_NOWHERE = Service(endpoint="", problem=lambda *_: None)
 
 
 def measure_case(case: Case, *, wire: bool = True) -> CaseResult:
@@ -77,7 +77,7 @@ def _take_turn(case: Case, entry: Entry, collected: _Collected, number: str) -> 
         said = figures(taken.output)
         own = said.pop("elapsed_seconds", None)
         seconds = own if taking.own_clock and own is not None else taken.seconds
-        problem = service.problem(disk) if taking.uploads else None
+        problem = service.problem(disk, taking.sends(job)) if taking.uploads else None
         counts = {**said, **(service.counts() if taking.uploads else {})}
     run = Run(seconds, taken.seconds, taken.cpu_seconds, taken.peak_bytes, own, counts)
     if problem:

@@ -23,12 +23,13 @@ BLOB = "disk.vhd"
 class Service:
     """A blob service that runs on this machine.
 
-    `problem` says, after an upload of a disk, what is wrong with the blob (None: nothing), `counts`
-    what the service itself counted. `ca_file` is the authority of its certificate.
+    `problem` says, after an upload, what is wrong with the blob (None: nothing); it is told the
+    disk, and the fixed VHD that was sent as it is, if one was. `counts` is what the service itself
+    counted. `ca_file` is the authority of its certificate.
     """
 
     endpoint: str
-    problem: Callable[[Disk], str | None]
+    problem: Callable[[Disk, Path | None], str | None]
     counts: Callable[[], Mapping[str, int]] = dict
     ca_file: Path | None = None
 

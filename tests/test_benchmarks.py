@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
+import signal
 import socket
+import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -29,7 +33,7 @@ from benchmarks.push import PushError, Write, push
 from benchmarks.recording import recorded_writes
 from benchmarks.relay import counting_relay
 from benchmarks.service import Service, footer_problem, size_problem
-from benchmarks.targets import TARGETS
+from benchmarks.targets import TARGETS, report_problem
 from benchmarks.write_vhd import BLOCK, append_footer, write_child, write_full_table
 from tests.pageblob_server import BlobLimits, Operation, PageBlobServer, ServerOptions
 from tests.support import oracles
@@ -37,9 +41,11 @@ from tests.support.azurite import Azurite
 from vhdtools.checksums import crc64, crc64_base64
 from vhdtools.image import open as open_image
 from vhdtools.inspection import Level, inspect
+from vhdtools.layout import parse_footer
 from vhdtools.ranges import PageRange
 from vhdtools.target.destination import open_target
 from vhdtools.transfer import UploadOptions
+from vhdtools.transfer.footer import fixed_footer
 from vhdtools.transfer.upload import upload_image
 
 MIB = 1024 * 1024
@@ -233,7 +239,7 @@ def test_push_writes_all_from_several_connections(tmp_path: Path, *, tls: bool) 
         assert push(writes, server.blob_url("vhds/disk.vhd"), 3, ca_file) > 0
 
         assert blob.read(0, sum(lengths)) == b"".join(data)
-        assert server.stats().connections == 3
+        assert server.stats().by_operation == {"put-page": len(writes)}
 
 
 def test_push_tries_again_while_the_service_is_busy() -> None:
@@ -326,22 +332,48 @@ def test_what_was_put_must_be_all_of_the_disk(dense: tuple[Disk, bytes], *, chec
     def puts(*ranges: tuple[int, int]) -> list[Put]:
         return [put(start, data[start:stop], checksum=checksum) for start, stop in ranges]
 
-    assert puts_problem(puts((0, half), (half, end), (end, end + 512)), disk) is None
-    assert puts_problem(puts((half, end), (0, half), (end, end + 512)), disk) is None
-    assert puts_problem(puts((0, half), (end, end + 512)), disk) is not None
-    assert puts_problem(puts((0, half), (half, end)), disk) == "the footer was not put"
-    assert puts_problem(puts((0, end), (half, end), (end, end + 512)), disk) is not None
+    assert puts_problem(puts((0, half), (half, end), (end, end + 512)), disk, disk.path) is None
+    assert puts_problem(puts((half, end), (0, half), (end, end + 512)), disk, disk.path) is None
+    assert puts_problem(puts((0, half), (end, end + 512)), disk, disk.path) is not None
+    assert puts_problem(puts((0, half), (half, end)), disk, disk.path) == "the footer was not put"
+    assert puts_problem(puts((0, end), (half, end), (end, end + 512)), disk, disk.path) is not None
 
 
 def test_a_put_with_other_data_is_noticed_by_its_checksum(dense: tuple[Disk, bytes]) -> None:
     disk, data = dense
     wrong = put(0, b"x" * disk.known.size)
-    assert puts_problem([wrong, put(len(data) - 512, data[-512:])], disk) is not None
+    assert puts_problem([wrong, put(len(data) - 512, data[-512:])], disk, None) is not None
 
 
 def test_a_last_put_may_hold_data_and_footer(dense: tuple[Disk, bytes]) -> None:
     disk, data = dense
-    assert puts_problem([put(0, data, checksum=False)], disk) is None
+    assert puts_problem([put(0, data, checksum=False)], disk, disk.path) is None
+
+
+def test_what_carried_no_checksum_cannot_be_judged_without_what_was_sent(
+    dense: tuple[Disk, bytes],
+) -> None:
+    disk, data = dense
+    assert puts_problem([put(0, data, checksum=False)], disk, None) is not None
+
+
+@pytest.mark.parametrize("own_footer", [True, False])
+def test_the_strict_servers_checksum_must_be_the_disks(
+    dense: tuple[Disk, bytes], *, own_footer: bool
+) -> None:
+    disk, data = dense
+    size = disk.known.size
+    footer = data[size:] if own_footer else fixed_footer(parse_footer(data[size:]), size)
+    sent = disk.path if own_footer else None
+
+    def problem(content: bytes) -> str | None:
+        blob = {"size": len(content), "crc64": f"{crc64(content):016x}"}
+        return report_problem({"blobs": {"bench/disk.vhd": blob}}, disk, sent)
+
+    assert problem(data[:size] + footer) is None
+    assert problem(data[:size] + footer + bytes(512)) is not None
+    assert problem(b"\0" + data[1:size] + footer) is not None
+    assert problem(data[:size] + footer[:-1] + b"\1") is not None
 
 
 def test_the_log_tells_puts_to_the_blob_from_others(tmp_path: Path) -> None:
@@ -405,6 +437,29 @@ def test_a_command_that_fails_says_why() -> None:
         measure(["no-such-program"])
 
 
+def is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    # One that ended may wait to be collected.
+    return not Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].startswith(" Z")
+
+
+def test_breaking_off_ends_what_was_started(tmp_path: Path) -> None:
+    ready = tmp_path / "ready"
+    inner = f"import os, pathlib, time; pathlib.Path({str(ready)!r}).write_text(str(os.getpid()))"
+    sleeper = [sys.executable, "-c", f"{inner}; time.sleep(600)"]
+    outer = f"from benchmarks.measure import measure; measure({sleeper!r})"
+    with subprocess.Popen([sys.executable, "-c", outer], stderr=subprocess.DEVNULL) as process:
+        while not (ready.exists() and ready.read_text()):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+    sleeping = int(ready.read_text())
+    while is_alive(sleeping):
+        time.sleep(0.01)
+
+
 def test_what_is_no_object_has_no_figures() -> None:
     assert contenders.figures("text") == contenders.figures("[1]") == {}
 
@@ -433,7 +488,7 @@ def test_every_case_is_of_things_that_exist() -> None:
 
 
 def test_commands_go_to_the_service(azurite: Azurite, dense: tuple[Disk, bytes]) -> None:
-    service = Service(azurite.endpoint, problem=lambda _: None)
+    service = Service(azurite.endpoint, problem=lambda *_: None)
     job = contenders.Job(dense[0], service, Path("folder"))
     made = contenders.contender("vhdtool-3")
     assert made.commands(job)[0][1:] == [
