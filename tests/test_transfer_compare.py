@@ -126,8 +126,8 @@ class Uploaded:
     def __init__(self, content: bytes, *, disk: bool = False) -> None:
         self.image = MemoryImage(content, reads_zeros=True)
         self.target = MemoryTarget(DISK) if disk else MemoryTarget()
-        stop = threading.Event()
-        self.job = Job(self.image, connection_to(self.target), UploadOptions(), stop, stop)
+        halt = threading.Event()
+        self.job = Job(self.image, connection_to(self.target), UploadOptions(), halt)
         self.target.exists_with(self.job.blob_size)
         self.ledger = Ledger()
         self.ledger.enter(StepResult(0, self.job.disk_size, crc64(content), (PageRange(0, MIB),)))

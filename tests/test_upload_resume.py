@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -488,6 +489,23 @@ class TestSource:
             upload(target, image=image, checkpoint_seconds=0.02)
         assert len(target.writes) < 10
         assert CRC64_KEY not in target.metadata
+
+    def test_a_disk_written_while_it_is_checked_is_noticed_at_once(self) -> None:
+        target = stopped_after(11)
+        image = MemoryImage(CONTENT)
+        reads = 0
+
+        def written(_offset: int, _length: int) -> None:
+            nonlocal reads
+            reads += 1
+            image.changed = SourceChangedError("memory.vhd", "the file was changed")
+            time.sleep(0.1)  # the keeper looks meanwhile
+
+        image.before_read = written
+        with pytest.raises(SourceChangedError, match="was changed"):
+            upload(target, image=image, checkpoint_seconds=0.01)
+        assert reads < 8
+        assert target.lease_id is None
 
     def test_a_disk_written_at_the_last_moment_is_noticed(self) -> None:
         image = MemoryImage(CONTENT)

@@ -23,17 +23,16 @@ def run_ordered(
     work: Callable[[T], R],
     *,
     workers: int,
-    stop: threading.Event,
     halt: threading.Event,
 ) -> Generator[R, None, None]:
     """Results of `work` on each of `tasks`, in order, by `workers` threads.
 
     At most four tasks a worker are taken from `tasks` ahead of the result that is due, so one slow
-    task holds the others up late and memory stays bounded. When `stop` is set no more tasks are
-    taken, those in flight end, and the results end early. When a task raises, the results before
-    it have been yielded and its exception is raised here. In either case, and when the caller
-    closes the generator, `halt` is set, which tells tasks in flight not to wait for better times,
-    and no thread is left when the generator is done.
+    task holds the others up late and memory stays bounded. When `halt` is set no more tasks are
+    taken, those in flight end (and should not wait for better times), and the results end early.
+    When a task raises, the results before it have been yielded and its exception is raised here;
+    then, and when the caller closes the generator, `halt` is set. No thread is left when the
+    generator is done.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="vhdtools-worker")
     pending: deque[Future[R]] = deque()
@@ -46,8 +45,7 @@ def run_ordered(
             except NotYetError as error:
                 if head.done() and not head.cancelled() and head.exception() is error:
                     raise  # the task's own
-                if stop.is_set():
-                    halt.set()
+                if halt.is_set():
                     _cancel(pending)
             else:
                 pending.popleft()
@@ -56,7 +54,7 @@ def run_ordered(
 
     try:
         for task in tasks:
-            if stop.is_set():
+            if halt.is_set():
                 break
             pending.append(pool.submit(work, task))
             while pending and (len(pending) >= workers * _TASKS_PER_WORKER or pending[0].done()):
@@ -64,8 +62,7 @@ def run_ordered(
                 if result is None:
                     return
                 yield result
-        if stop.is_set():
-            halt.set()
+        if halt.is_set():
             _cancel(pending)
         while pending:
             result = due()

@@ -55,14 +55,13 @@ class UploadOptions:
 class Job:
     """An image on its way to a target, and what both sides of the way agree on.
 
-    `stop` is set by whoever wants the upload to stop in order; `halt` tells its threads that there
-    is no point in waiting, and is set with `stop`.
+    `halt` tells all its threads that there is no point in going on: somebody asked for the upload
+    to stop, or something failed.
     """
 
     image: DiskImage
     connection: Connection
     options: UploadOptions
-    stop: threading.Event
     halt: threading.Event
 
     @property

@@ -282,7 +282,6 @@ def _digests(job: Job, end: int) -> Iterator[StepResult]:
         cut(plan(job.image.extents(), job.disk_size), end),
         Digester(job.image, progress),
         workers=job.options.workers,
-        stop=job.stop,
         halt=job.halt,
     )
 

@@ -65,10 +65,9 @@ def upload_image(
     found not to be the disk's.
     """
     options = options or UploadOptions()
-    stop = stop or threading.Event()
-    halt = Halt(stop)
+    halt = Halt(stop or threading.Event())
     connection = Connection(target, options.retry, Pacer(options.workers, options.max_rate), halt)
-    job = Job(image, connection, options, stop, halt)
+    job = Job(image, connection, options, halt)
     started = time.monotonic()
     books = _Books()
     try:
@@ -137,7 +136,6 @@ def _send(job: Job, opening: Opening, books: _Books) -> None:
         _steps(job, opening),
         sender,
         workers=job.options.workers,
-        stop=job.stop,
         halt=job.halt,
     ):
         ledger.enter(result)
@@ -211,7 +209,6 @@ def _verified(job: Job, opening: Opening) -> bool:
         job.connection,
         workers=job.options.workers,
         progress=job.options.progress,
-        stop=job.stop,
         halt=job.halt,
     )
     if found.crc64 != opening.ledger.crc64:

@@ -49,15 +49,13 @@ def verify_image(
     nothing, UsageError where the target cannot be read back, TransferInterruptedError when `stop`
     is set; and what reading either side raises.
     """
-    stop = stop or threading.Event()
-    halt = Halt(stop)
+    halt = Halt(stop or threading.Event())
     connection = Connection(target, retry or RetryPolicy(), Pacer(workers), halt)
     return read_back(
         image,
         connection,
         workers=workers,
         progress=progress or NoProgress(),
-        stop=stop,
         halt=halt,
     )
 
@@ -68,7 +66,6 @@ def read_back(
     *,
     workers: int,
     progress: Progress,
-    stop: threading.Event,
     halt: threading.Event,
 ) -> VerifyResult:
     """`verify_image` over a connection that is there already; `halt` ends it, too."""
@@ -91,7 +88,7 @@ def read_back(
     progress.start("verifying", sum(e.length for e in image.extents() if not e.zero) + FOOTER_SIZE)
     ledger = Ledger()
     for result in run_ordered(
-        comparisons(source, written, disk_size), comparer, workers=workers, stop=stop, halt=halt
+        comparisons(source, written, disk_size), comparer, workers=workers, halt=halt
     ):
         ledger.enter(result)
     if ledger.offset < disk_size:
