@@ -29,6 +29,7 @@ from vhdtools.inspection import Finding, Inspection, Level, inspect
 from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.layout import DiskType, build_dynamic_header, build_footer
 from vhdtools.layout.batmap import BatmapHeader, batmap_checksum, build_batmap_header
+from vhdtools.transfer.footer import fixed_footer
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 WINDOWS = {"creator_application": b"win "}
@@ -463,6 +464,12 @@ def test_every_code_is_explained_on_the_page() -> None:
 def test_sound_disks_have_no_findings(recipe: Recipe, tmp_path: Path) -> None:
     inspection = inspect(place(tmp_path / "disk.vhd", recipe), now=NOW, deep=True)
     assert inspection.findings == ()
+
+
+def test_what_an_upload_makes_has_no_findings(tmp_path: Path) -> None:
+    size = 1024 * 1024
+    path = write(tmp_path / "disk.vhd", bytes(size) + fixed_footer(footer_of(dynamic()), size))
+    assert inspect(path, now=NOW).findings == ()
 
 
 def test_a_sound_child_has_no_findings(tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ CREATORS = {
     b"DBox": "DOSBox",
     b"simh": "SIMH",
     b"dutl": "DiscUtils",
+    b"vhdt": "vhdtools",
 }
 """Known values of the field creator application."""
 
