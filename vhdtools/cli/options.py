@@ -16,7 +16,7 @@ _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", re.IGNORECASE)
 
 
-class _Rate(click.ParamType[float]):
+class _Rate(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has no argument
     name = "rate"
 
     def convert(

@@ -30,7 +30,7 @@ _OUTLOOKS: dict[Outlook, str] = {
     "replace": "what is there would be replaced",
     "resume": "an unfinished upload is there: it would be resumed at {at}, once proven equal",
     "recognize": "a finished upload is there: it would be compared by CRC-64, not sent again",
-    "refuse": "what is there is not this upload: it would be refused (see --overwrite)",
+    "refuse": "what is there is not this upload: it would be refused (a blob: see --overwrite)",
     "write": "a managed disk of the right size is there: it would be written",
 }
 
@@ -39,8 +39,12 @@ def result_text(result: UploadResult) -> str:
     """The summary of an upload, a line for each thing worth knowing."""
     seconds = max(result.elapsed_seconds, 1e-6)
     if result.already_there:
-        proof = "by CRC-64" if result.resumed_proven else "by its page ranges, not by content"
-        head = f"Already there, verified {proof}: {result.blob_url}"
+        proof = (
+            "verified by CRC-64: the disk's is the one recorded"
+            if result.resumed_proven
+            else "by its page ranges, not by content"
+        )
+        head = f"Already there, {proof}: {result.blob_url}"
     else:
         head = f"Uploaded: {result.blob_url}"
     rows = [("blob", f"{format_size(result.blob_size)}, a fixed VHD")]

@@ -30,8 +30,8 @@ class Connection:
     """`target` behind one layer of retries and one pacer, for all threads of a transfer.
 
     With `holds_lease` set, a lost lease is asked for again before it is believed: after a sleep or
-    a long break it may have run out with nobody else there. Whoever renews or changes the lease
-    takes `lease_lock`.
+    a long break it may have run out with nobody else there. `lease_lock` is for those who change the
+    lease, or renew it on their own account.
     """
 
     def __init__(
@@ -55,11 +55,15 @@ class Connection:
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
         """`PageTarget.write`, in its turn, tried again as the policy has it."""
-        return self._retrier.call(lambda: self._write_once(offset, data, crc64))
+        return self._retrier.call(
+            lambda: self._in_turn(len(data), lambda: self.target.write(offset, data, crc64))
+        )
 
     def read_into(self, offset: int, buffer: memoryview) -> None:
-        """`PageTarget.read_into`, tried again as the policy has it."""
-        self._retrier.call(lambda: self.target.read_into(offset, buffer))
+        """`PageTarget.read_into`, in its turn, tried again as the policy has it."""
+        self._retrier.call(
+            lambda: self._in_turn(len(buffer), lambda: self.target.read_into(offset, buffer))
+        )
 
     def page_ranges(self, offset: int, length: int) -> RangeList:
         """All of `PageTarget.page_ranges`; a try again goes on where the last one broke off."""
@@ -84,18 +88,19 @@ class Connection:
     def _clear_one(self, item: PageRange) -> None:
         self._retrier.call(lambda: self.target.clear(item.offset, item.length))
 
-    def _write_once(self, offset: int, data: memoryview, crc64: int) -> bool:
-        permit = self.pacer.wait_turn(len(data), self._halt)
+    def _in_turn(self, size: int, operation: Callable[[], T]) -> T:
+        """The result of one try at moving `size` bytes, when the pacer lets it go."""
+        permit = self.pacer.wait_turn(size, self._halt)
         try:
             if self._halt.is_set():
-                raise TransferInterruptedError(self.target.name, "stopped before a write")
-            confirmed = self.target.write(offset, data, crc64)
+                raise TransferInterruptedError(self.target.name, "stopped before a request")
+            result = operation()
         except BaseException as error:
             throttled = isinstance(error, UnavailableError) and error.throttled
             self.pacer.failed(permit, throttled=throttled)
             raise
         self.pacer.took()
-        return confirmed
+        return result
 
     def _recover(self, error: TargetError) -> bool:
         if isinstance(error, AccessError):

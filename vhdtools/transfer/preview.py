@@ -45,14 +45,15 @@ def preview_image(image: DiskImage, target: PageTarget, *, overwrite: bool) -> U
     size = padded_size(image.virtual_size)
     state = target.state()
     checkpoint = Checkpoint.read(state.metadata) if state is not None else None
+    outlook = _outlook(target, state, size + FOOTER_SIZE, overwrite=overwrite)
     return UploadPreview(
         blob_url=target.name,
         blob_size=size + FOOTER_SIZE,
         virtual_size=image.virtual_size,
         padded_bytes=size - image.virtual_size,
         data_bytes=work_size(plan(image.extents(), size)) + FOOTER_SIZE,
-        outlook=_outlook(target, state, size + FOOTER_SIZE, overwrite=overwrite),
-        resume_at=0 if checkpoint is None or overwrite else checkpoint.offset,
+        outlook=outlook,
+        resume_at=checkpoint.offset if checkpoint is not None and outlook == "resume" else 0,
     )
 
 
@@ -69,4 +70,6 @@ def _outlook(
         return "refuse"
     if finished_crc64(state.metadata) is not None:
         return "recognize"
-    return "refuse" if Checkpoint.read(state.metadata) is None else "resume"
+    checkpoint = Checkpoint.read(state.metadata)
+    fits = checkpoint is not None and checkpoint.offset < blob_size
+    return "resume" if fits else "refuse"
