@@ -30,8 +30,8 @@ class Connection:
     """`target` behind one layer of retries and one pacer, for all threads of a transfer.
 
     With `holds_lease` set, a lost lease is asked for again before it is believed: after a sleep or
-    a long break it may have run out with nobody else there. `lease_lock` is for those who change the
-    lease, or renew it on their own account.
+    a long break it may have run out with nobody else there. `lease_lock` is for whoever changes
+    the lease, or renews it unasked.
     """
 
     def __init__(
