@@ -287,10 +287,84 @@ def test_an_unallocated_block_is_told(tmp_path: Path) -> None:
     assert "unallocated" in run("--hex", "block:0", path).output
 
 
-def test_options_that_do_not_go_together(tmp_path: Path) -> None:
+REFUSED = [
+    ["--json", "--bat"],
+    ["--json", "--hex", "bat"],
+    ["--json", "--map"],
+    ["--map", "--bat"],
+    ["--map", "--hex", "bat"],
+    ["--map", "--deep"],
+    ["--bat", "--deep"],
+    ["--bat", "--raw-parent"],
+    ["--bat", "--fixed-base", "end"],
+    ["--bat", "--size-rule", "current"],
+    ["--hex", "bat", "--deep"],
+    ["--hex", "bat", "--parent-dir", "."],
+]
+FOR_FILES = [
+    ["--deep"],
+    ["--map"],
+    ["--bat"],
+    ["--hex", "footer"],
+    ["--parent-dir", "."],
+    ["--raw-parent"],
+    ["--fixed-base", "end"],
+]
+
+
+@pytest.mark.parametrize("options", REFUSED, ids=" ".join)
+def test_options_that_do_not_go_together(options: list[str], tmp_path: Path) -> None:
+    result = run(place(tmp_path / "disk.vhd", DYNAMIC), *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert " not go with -" in result.stderr
+
+
+@pytest.mark.parametrize("options", FOR_FILES, ids=" ".join)
+def test_options_that_blobs_do_not_know(options: list[str], tmp_path: Path) -> None:
+    disk = place(tmp_path / "disk.vhd", DYNAMIC)
+    result = run(disk, "https://account.blob.core.windows.net/a/b.vhd?sig=secret", *options)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert f"Files alone can be inspected with {options[0]}" in result.stderr
+    assert "secret" not in result.stderr
+
+
+def test_bat_and_bytes_are_shown_together(tmp_path: Path) -> None:
+    output = run(place(tmp_path / "disk.vhd", DYNAMIC), "--bat", "--hex", "bat").output
+    assert "from sector" in output
+    assert "00000600  00 00 00 04" in output
+
+
+def test_a_picture_is_of_one_disk(tmp_path: Path) -> None:
     path = place(tmp_path / "disk.vhd", DYNAMIC)
-    for option in (["--bat"], ["--hex", "bat"], ["--map"]):
-        assert run("--json", *option, path).exit_code == 2
     assert run("--map", tmp_path / "map.svg", path, path).exit_code == 2
     assert run().exit_code == 2
-    assert run("--deep", "https://account.blob.core.windows.net/a/b.vhd?sig=x").exit_code == 2
+
+
+def test_a_missing_path_is_no_blob(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not even where the environment names an account."""
+    monkeypatch.setenv("AZURE_STORAGE_ACCOUNT", "account")
+    good = place(tmp_path / "disk.vhd", DYNAMIC)
+    for missing in (str(tmp_path / "missing.vhd"), "./no/missing.vhd", "~/no/missing.vhd"):
+        result = run("--json", good, missing)
+        assert result.exit_code == 1, result.stderr
+        documents = json.loads(result.stdout)
+        assert [document["path"] for document in documents] == [str(good), missing]
+        assert documents[1]["findings"][0]["code"] == "file-unreadable"
+        assert documents[1]["findings"][0]["message"].endswith("there is no such file")
+
+
+def test_a_blob_that_cannot_be_meant_stops_no_other_disk(tmp_path: Path) -> None:
+    good = place(tmp_path / "disk.vhd", DYNAMIC)
+    url = "https://user:secret@account.blob.core.windows.net/b.vhd?sig=secret"
+    result = run("--json", "--connection-string", "nonsense", url, "NO/disk.vhd", good)
+    assert result.exit_code == 1, result.stderr
+    documents = json.loads(result.stdout)
+    CHECK.validate(documents)
+    assert [document["findings"][0]["code"] for document in documents[:2]] == [
+        "file-unreadable",
+        "file-unreadable",
+    ]
+    assert documents[2]["format"] == "vhd"
+    assert "secret" not in result.output

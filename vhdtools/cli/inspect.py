@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
@@ -17,10 +18,12 @@ import click
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import access_options, disk_options
 from vhdtools.cli.verbosity import verbose_option
+from vhdtools.errors import UsageError
 from vhdtools.image import SizeRule
 from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
 from vhdtools.inspection.deep import DeepProgress
+from vhdtools.inspection.outcomes import unreadable
 
 __all__ = ["inspect"]
 
@@ -32,6 +35,8 @@ _ACCOUNT_VARIABLES = (
     "AZURE_STORAGE_ACCOUNT",
     "AZURE_STORAGE_SERVICE_ENDPOINT",
 )
+_PATH_LIKE = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*\\")  # none of these begins a container's name
+_BEFORE_HOST = re.compile(r"//[^/]*@")
 
 
 @click.command(short_help="Say all about disks, and whether Azure takes them.")
@@ -84,8 +89,20 @@ def inspect(
     disks, map_to = _map_argument(disks, map_to)
     if not disks:
         raise click.UsageError("Missing argument 'DISK...'.")
-    if as_json and (map_to or bat or hex_of):
-        raise click.UsageError("--json goes with none of --map, --bat and --hex.")
+    access = _Access(connection_string, sas_file)
+    views = _given({"map": map_to, "bat": bat, "hex": hex_of})
+    for_files = _given({key: value for key, value in reading.items() if key != "size_rule"})
+    if views:
+        _refuse(f"{views[0]} does not go with", _given({"json": as_json, "deep": deep}))
+        _refuse("--map does not go with", views[1:] if map_to else [])
+    if bat or hex_of:
+        ruled = ["--size-rule"] if reading["size_rule"] != "auto" else []
+        _refuse(
+            f"{views[0]} shows what is written in one file; it does not go with",
+            [*for_files, *ruled],
+        )
+    if any(_is_remote(disk, access) for disk in disks):
+        _refuse("Files alone can be inspected with", [*views, *_given({"deep": deep}), *for_files])
     if map_to is not None:
         _show_map(disks, map_to, reading)
     elif bat or hex_of:
@@ -96,7 +113,6 @@ def inspect(
         if hex_of:
             _show_lines(disks, lambda disk: hex_text(disk, hex_of))
     else:
-        access = _Access(connection_string, sas_file)
         ctx.exit(_inspect(disks, as_json=as_json, deep=deep, reading=reading, access=access))
 
 
@@ -116,8 +132,6 @@ def _inspect(
     objects = []
     for number, disk in enumerate(disks):
         if _is_remote(disk, access):
-            if deep:
-                raise click.UsageError("--deep reads files; vhdtool verify reads a page blob.")
             inspection = _inspect_remote(disk, access, reading["size_rule"])
         else:
             inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
@@ -133,12 +147,25 @@ def _inspect(
     return 1 if failed else 0
 
 
+def _given(options: Mapping[str, Any]) -> list[str]:
+    """What those of `options` are called on the command line that have a value."""
+    names = {"parent_dirs": "parent-dir"}
+    return [f"--{names.get(key, key.replace('_', '-'))}" for key, value in options.items() if value]
+
+
+def _refuse(problem: str, options: list[str]) -> None:
+    if options:
+        raise click.UsageError(f"{problem} {', '.join(options)}.")
+
+
 def _is_remote(disk: str, access: _Access) -> bool:
     """Whether `disk` is in a page blob: a URL, or CONTAINER/BLOB of an account that is known."""
-    if disk.startswith(("https://", "http://")):
+    if disk.lower().startswith(("https://", "http://")):
         return True
     known = access.connection_string or any(map(os.environ.get, _ACCOUNT_VARIABLES))
-    return bool(known) and "/" in disk and not os.path.lexists(disk)
+    if not known or "/" not in disk or _PATH_LIKE.match(disk):
+        return False
+    return not os.path.lexists(disk)
 
 
 def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspection:
@@ -152,10 +179,14 @@ def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspecti
             None if checkpoint is None else checkpoint.offset, finished_crc64(metadata)
         )
 
-    credentials = find_credentials(
-        disk, connection_string=access.connection_string, sas_file=access.sas_file
-    )
-    with closing(credentials.open_target(disk)) as target:
+    try:
+        credentials = find_credentials(
+            disk, connection_string=access.connection_string, sas_file=access.sas_file
+        )
+        target = credentials.open_target(disk)
+    except UsageError as error:  # of this disk; the others are inspected all the same
+        return unreadable(_BEFORE_HOST.sub("//", disk.partition("?")[0]), error)
+    with closing(target):
         return inspect_page_blob(target, marks_in, size_rule=size_rule)
 
 
