@@ -116,7 +116,7 @@ def places_to_look(child: Structure, parent_dirs: Sequence[Path] = ()) -> list[P
     for text in spellings:
         names = _names(text)
         if Path(text).is_absolute():
-            if not text.startswith(("\\\\", "//")):
+            if not text.replace("/", "\\").startswith("\\\\"):
                 places.setdefault(Path(text))
         elif not _WINDOWS_ROOT.match(text) and len(names) <= _MAX_NAMES:
             places.setdefault(_in_any_case(folder, names, list_names))
