@@ -38,7 +38,6 @@ Rows = list[tuple[str, str]]
 _COLOURS = {Level.ERROR: "red", Level.WARNING: "yellow", Level.INFO: "cyan"}
 _COUNTED = {Level.ERROR: "error", Level.WARNING: "warning", Level.INFO: "note"}
 _LEVEL_WIDTH = 9
-_NO_ID = bytes(16)
 
 
 def inspection_text(inspection: Inspection) -> str:

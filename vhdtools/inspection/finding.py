@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-__all__ = ["Finding", "Kind", "Level", "worst"]
+__all__ = ["Finding", "Kind", "Level"]
 
 
 class Level(str, Enum):
@@ -71,9 +71,3 @@ class Kind:
             self.azure,
             self.remedy if remedy is None else remedy,
         )
-
-
-def worst(findings: tuple[Finding, ...]) -> Level | None:
-    """The worst level among `findings`; None where there are none."""
-    levels = {finding.level for finding in findings}
-    return next((level for level in Level if level in levels), None)
