@@ -96,6 +96,11 @@ FLAWS: dict[str, tuple[Recipe | Callable[[Path], Path], list[str], int | None]] 
         ["fixed-too-short"],
         512,
     ),
+    "fixed, with a dynamic disk's parts": (
+        footer(disk_type=2, data_offset=512),
+        ["disk-type-contradicted"],
+        512,
+    ),
     "fixed, footer at the start": (
         bytes_of(build(Recipe("", FIXED, footer={"current_size": 512})) + bytes(70_000)),
         ["fixed-without-end"],

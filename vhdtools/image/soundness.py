@@ -198,6 +198,16 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
 
 
 def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Flaw]:
+    offset = footer.data_offset
+    begins = structure.head.startswith(FOOTER_COOKIE)
+    if begins and structure.head[offset : offset + 8] == DYNAMIC_HEADER_COOKIE:
+        yield Flaw(
+            "disk-type-contradicted",
+            "the disk type is fixed, but where the data offset points, there is a dynamic disk "
+            "header",
+            offset,
+            "Find out from the disk's origin whether it is fixed or dynamic.",
+        )
     if structure.end_footer is None:
         yield Flaw(
             "fixed-without-end",

@@ -22,8 +22,6 @@ from vhdtools.inspection.describe import (
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.kinds import footer as kinds
 from vhdtools.layout import (
-    DYNAMIC_HEADER_COOKIE,
-    FOOTER_COOKIE,
     FOOTER_FIELDS,
     NO_DATA_OFFSET,
     DiskType,
@@ -123,14 +121,18 @@ def _differing(used: FoundFooter, copy: FoundFooter) -> list[str]:
     return [name.replace("_", " ") for name in names]
 
 
-def check_fields(found: FoundFooter, structure: Structure, now: datetime) -> Iterator[Finding]:
+def check_fields(found: FoundFooter, now: datetime) -> Iterator[Finding]:
     """What the fields of the footer that counts say, apart from sizes."""
     footer, at = found.footer, found.offset
     if footer.version >> 16 == 1 and footer.version & 0xFFFF:
         yield kinds.FOOTER_VERSION_MINOR.found(
             f"the footer is of version {version_text(footer.version)}, not 1.0", at + _AT["version"]
         )
-    yield from _check_data_offset(footer, at, structure)
+    if footer.disk_type == DiskType.FIXED and footer.data_offset != NO_DATA_OFFSET:
+        yield kinds.FIXED_DATA_OFFSET.found(
+            f"the data offset is 0x{footer.data_offset:X} instead of all ones",
+            at + _AT["data_offset"],
+        )
     if not footer.features & 0b10:
         yield kinds.FEATURE_RESERVED.found("feature bit 1 is clear", at + _AT["features"])
     if footer.features & ~_KNOWN_FEATURES:
@@ -174,22 +176,6 @@ def check_fields(found: FoundFooter, structure: Structure, now: datetime) -> Ite
         yield kinds.CREATOR_VERSION.found(
             f"the disk was made by tapdisk {version_text(footer.creator_version)}",
             at + _AT["creator_version"],
-        )
-
-
-def _check_data_offset(footer: Footer, at: int, structure: Structure) -> Iterator[Finding]:
-    offset = footer.data_offset
-    if footer.disk_type != DiskType.FIXED or offset == NO_DATA_OFFSET:
-        return
-    yield kinds.FIXED_DATA_OFFSET.found(
-        f"the data offset is 0x{offset:X} instead of all ones", at + _AT["data_offset"]
-    )
-    begins = structure.head.startswith(FOOTER_COOKIE)
-    if begins and structure.head[offset : offset + 8] == DYNAMIC_HEADER_COOKIE:
-        yield kinds.DISK_TYPE_CONTRADICTED.found(
-            "the disk type is fixed, but where the data offset points, there is a dynamic disk "
-            "header",
-            offset,
         )
 
 

@@ -23,7 +23,7 @@ def check_structure(structure: Structure, soundness: Soundness, now: datetime) -
     if structure.used is None:
         return
     yield from check_footers(structure)
-    yield from check_fields(structure.used, structure, now)
+    yield from check_fields(structure.used, now)
     yield from check_sizes(structure.used, soundness)
     yield from check_header(structure)
     yield from check_blocks(structure, soundness)
