@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from tests.support.build_vhd import Recipe, child_of, guest_view, patch, place, write
 from tests.support.recipes import dynamic_recipes, fixed_recipes
 from vhdtools.checksums import crc64
-from vhdtools.inspection import DeepResult, Inspection, Level, inspect
+from vhdtools.errors import SourceReadError
+from vhdtools.inspection import DeepResult, Inspection, Level, inspect, inspecting
 from vhdtools.inspection.deep import nonzero_pages
 from vhdtools.layout import DiskType
 
@@ -189,3 +190,35 @@ def test_a_file_that_is_written_while_it_is_read_is_told(tmp_path: Path) -> None
     assert [finding.code for finding in inspection.findings if finding.level is Level.ERROR] == [
         "file-changed"
     ]
+
+
+def test_a_raw_parent_that_is_written_while_it_is_read_is_told(tmp_path: Path) -> None:
+    base = write(tmp_path / "base.raw", bytes(8 * 512))
+    os.utime(base, ns=(1, 1))
+    path = place(tmp_path / "disk.vhd", child_of("base.raw", 8 * "-", parent_id=bytes(16)))
+
+    class Writer(Recorder):
+        def advance(self, amount: int) -> None:
+            patch(base, 0, b"c")
+
+    inspection = inspect(path, deep=True, raw_parent=True, progress=Writer())
+    (changed,) = [finding for finding in inspection.findings if finding.code == "file-changed"]
+    assert str(base) in changed.message
+
+
+def test_a_late_failure_drops_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = place(
+        tmp_path / "disk.vhd",
+        Recipe(8 * "A", disk_type=DiskType.FIXED, footer={"saved_state": 1}),
+    )
+
+    def fail(*_arguments: object) -> None:
+        raise SourceReadError(str(path), "cannot be read: input/output error", "", 0)
+
+    monkeypatch.setattr(inspecting, "data_runs", fail)
+    inspection = inspect(path)
+    codes = [finding.code for finding in inspection.findings]
+    assert codes[0] == "file-unreadable"
+    assert "saved-state" in codes
+    assert inspection.allocated_bytes is None
+    assert inspection.virtual_size == 8 * 512

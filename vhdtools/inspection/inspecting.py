@@ -110,13 +110,18 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
         sound = not any(finding.level is Level.ERROR for finding in findings)
         read = _read(chain, options) if sound else _Read()
         findings += read.findings
+        allocated = None
+        try:
+            allocated = _allocated(link)
+        except SourceReadError as error:
+            findings.append(unreadable_finding(name, error))
         findings += _unchanged(chain)
         return Inspection(
             path=name,
             format="vhd",
             structure=structure,
             soundness=link.soundness,
-            allocated_bytes=_allocated(link),
+            allocated_bytes=allocated,
             ancestors=tuple(_ancestors(chain)),
             findings=finished(findings, name),
             azure=judge(
@@ -188,9 +193,10 @@ def _read(chain: Chain, options: _Options) -> _Read:
 
 
 def _unchanged(chain: Chain) -> Iterator[Finding]:
-    for link in chain.links:
+    sources = [link.source for link in chain.links]
+    for source in sources if chain.raw is None else [*sources, chain.raw]:
         try:
-            link.source.check_unchanged()
+            source.check_unchanged()
         except ImageError as error:
             yield file_kinds.FILE_CHANGED.found(f"{_about(chain, error)}{error.problem}")
 
