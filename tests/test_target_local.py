@@ -5,16 +5,17 @@ from __future__ import annotations
 import errno
 import os
 import resource
+import secrets
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from vhdtools.checksums import crc64
 from vhdtools.errors import (
-    TargetBusyError,
     TargetError,
     TargetExistsError,
     TargetMissingError,
@@ -104,20 +105,49 @@ class TestNames:
         (tmp_path / "file").touch()
         with pytest.raises(TargetRefusedError):
             LocalFileTarget(tmp_path / "file" / "x.vhd").create(SIZE, {}, replace=False)
-        (tmp_path / "x.vhd.partial").symlink_to(tmp_path / "victim")
-        with pytest.raises(TargetRefusedError):
-            LocalFileTarget(tmp_path / "x.vhd").create(SIZE, {}, replace=False)
-        assert not (tmp_path / "victim").exists()
 
 
 class TestOneWriter:
-    def test_two_clash(self, path: Path, target: LocalFileTarget) -> None:
+    def test_what_is_beside_is_not_touched(self, path: Path) -> None:
+        beside = path.with_name("out.vhd.partial")
+        beside.write_bytes(b"somebody's disk")
+        target = LocalFileTarget(path)
+        target.create(SIZE, {}, replace=True)
         write(target, 0)
-        with pytest.raises(TargetBusyError, match=r"another process") as busy:
+        target.close()
+        assert beside.read_bytes() == b"somebody's disk"
+        assert list(path.parent.iterdir()) == [beside]
+
+    def test_not_even_where_the_name_is_guessed(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(secrets, "token_hex", lambda _: "guess")
+        victim = path.with_name("victim")
+        beside = path.with_name("out.vhd.guess.partial")
+        beside.symlink_to(victim)
+        with pytest.raises(TargetRefusedError):
             LocalFileTarget(path).create(SIZE, {}, replace=True)
-        assert busy.value.remedy
-        target.finish()
-        assert path.read_bytes()[: len(DATA)] == DATA
+        assert not victim.exists()
+        assert beside.is_symlink()
+
+    def test_the_second_does_not_replace_what_the_first_finished(
+        self, path: Path, target: LocalFileTarget
+    ) -> None:
+        write(target, 0)
+        other = LocalFileTarget(path)
+        other.create(SIZE, {}, replace=False)
+        other.finish()
+        with pytest.raises(TargetExistsError):
+            target.finish()
+        target.close()
+        assert path.read_bytes() == bytes(SIZE)
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_after_closing_what_is_there_counts(self, path: Path, target: LocalFileTarget) -> None:
+        target.close()
+        path.write_bytes(b"somebody's disk")
+        with pytest.raises(TargetExistsError):
+            target.create(SIZE, {}, replace=False)
 
     def test_the_dead_do_not_block(self, path: Path) -> None:
         script = (
@@ -130,27 +160,44 @@ class TestOneWriter:
         )
         done = subprocess.run([sys.executable, "-c", script, str(path)], check=False)
         assert done.returncode == -9
-        assert [found.name for found in path.parent.iterdir()] == ["out.vhd.partial"]
+        (left,) = path.parent.iterdir()
+        assert left.name.startswith("out.vhd.")
+        assert left.name.endswith(".partial")
         target = LocalFileTarget(path)
         assert target.state() is None
         target.create(SIZE, {}, replace=False)
         target.finish()
         assert path.read_bytes() == bytes(SIZE)
 
-    def test_a_file_that_was_finished_meanwhile(
-        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    @pytest.mark.parametrize("call", ["open", "fsync"])
+    def test_a_folder_that_cannot_be_synced(
+        self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch, call: str
     ) -> None:
-        """Between opening the partial file and locking it, its writer may have finished."""
-        partial = path.with_name("out.vhd.partial")
-        lock = sparse_file._lock
+        works = getattr(os, call)
 
-        def lock_late(descriptor: int) -> None:
-            partial.replace(path)
-            lock(descriptor)
+        def fail(what: Any, *rest: Any) -> Any:
+            folder = path.parent.is_dir() if call == "open" else path.exists()
+            if folder:
+                raise OSError(errno.EINVAL, "Invalid argument")
+            return works(what, *rest)
 
-        monkeypatch.setattr(sparse_file, "_lock", lock_late)
-        with pytest.raises(TargetBusyError):
-            LocalFileTarget(path).create(SIZE, {}, replace=False)
+        monkeypatch.setattr(os, call, fail)
+        target.finish()
+        monkeypatch.undo()
+        target.close()
+        assert path.read_bytes() == bytes(SIZE)
+
+    def test_a_name_that_cannot_be_had(
+        self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise OSError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "replace", fail)
+        with pytest.raises(TargetRefusedError):
+            target.finish()
+        target.close()
+        assert list(path.parent.iterdir()) == []
 
 
 class TestRoom:
@@ -213,11 +260,12 @@ class TestSystemsThatLackSomething:
         assert list(target.page_ranges(PAGE, MIB)) == [PageRange(PAGE, MIB)]
         target.close()
 
+    @pytest.mark.parametrize("number", [errno.EINVAL, errno.EOVERFLOW, errno.EIO])
     def test_holes_on_this_file_system(
-        self, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+        self, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch, number: int
     ) -> None:
         def fail(*_: object) -> int:
-            raise OSError(errno.EINVAL, "Invalid argument")
+            raise OSError(number, os.strerror(number))
 
         monkeypatch.setattr(os, "lseek", fail)
         assert list(target.page_ranges(PAGE, MIB)) == [PageRange(PAGE, MIB)]
@@ -268,7 +316,8 @@ class TestSystemsThatLackSomething:
 
 def test_a_file_cut_by_others(path: Path, target: LocalFileTarget) -> None:
     write(target, 0)
-    os.truncate(path.with_name("out.vhd.partial"), MIB)
+    (partial,) = path.parent.iterdir()
+    os.truncate(partial, MIB)
     with pytest.raises(TargetError, match=r"ends too early"):
         target.read_into(MIB - PAGE, bytearray(2 * PAGE))
     target.close()

@@ -1,14 +1,16 @@
 """A fixed VHD in a local file, sparse where the file system can do it.
 
-Pages go to PATH.partial. It becomes PATH only when all is written, checked and on the disk, so
-that under its own name there is never half an image. Whoever writes holds a lock on the partial
-file; the system drops it with the process, so what a dead one left is simply written over.
+Pages go to a new file beside it, PATH.TOKEN.partial. It becomes PATH only when all is written,
+checked and on the disk, so that under its own name there is never half an image. The token is
+random: no file that is there is ever written to, and writers of the same PATH do not meet before
+they finish. A process that is killed leaves its partial file behind, which may be deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
@@ -16,7 +18,6 @@ from typing import NoReturn
 from vhdtools.checksums import crc64 as crc64_of
 from vhdtools.errors import (
     ChecksumError,
-    TargetBusyError,
     TargetError,
     TargetExistsError,
     TargetMissingError,
@@ -39,9 +40,9 @@ class LocalFileTarget:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._partial = path.with_name(path.name + ".partial")
         self._file: SparseFile | None = None
         self._created = False
+        self._replace = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -58,7 +59,7 @@ class LocalFileTarget:
 
     @property
     def capabilities(self) -> TargetCapabilities:
-        """A file has no place for metadata, and a lock of its own instead of leases."""
+        """A file has no place for metadata, and is nobody else's before it has its name."""
         return TargetCapabilities(
             creates=True, metadata=False, lease=False, reads=True, clears=True
         )
@@ -77,19 +78,19 @@ class LocalFileTarget:
             return TargetState(size=self._path.stat().st_size, metadata={})
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """Start the partial file, all zeros. `metadata` must be empty: there is no place for it.
-
-        Raises TargetBusyError where another process writes it at this moment.
-        """
+        """Start the partial file, all zeros. `metadata` must be empty: there is no place for it."""
         check_range(0, size, size)
         if metadata:
             _cannot("carry metadata")
-        if self.state() is not None and not replace and not self._created:
-            raise TargetExistsError(self.name, "the file exists", "Use --overwrite to replace it.")
+        being_written = self._file is not None and self._created
+        if self.state() is not None and not replace and not being_written:
+            raise self._exists()
         self._close_file()
+        partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}.partial")
         with self._errors():
-            self._file = SparseFile.create(self._partial, size)
+            self._file = SparseFile.create(partial, size)
         self._created = True
+        self._replace = replace
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
         """ValueError."""
@@ -152,9 +153,15 @@ class LocalFileTarget:
         """Nothing: there is no place for it."""
 
     def finish(self) -> None:
-        """Have the system write all to the disk, then give the file its name."""
+        """Have the system write all to the disk, then give the file its name.
+
+        Raises TargetExistsError where something has got that name meanwhile, and `create` was not
+        to replace it.
+        """
         file = self._written()
         with self._errors():
+            if not self._replace and self._path.exists():
+                raise self._exists()
             file.finish(self._path)
         self._file = None
         self._created = False
@@ -172,6 +179,9 @@ class LocalFileTarget:
         if file is not None:
             with self._errors():
                 file.close(remove=self._created)
+
+    def _exists(self) -> TargetExistsError:
+        return TargetExistsError(self.name, "the file exists", "Use --overwrite to replace it.")
 
     def _written(self) -> SparseFile:
         if self._file is None or not self._created:
@@ -194,10 +204,6 @@ class LocalFileTarget:
 
 def _error(name: str, error: OSError, offset: int | None) -> TargetError:
     reason = error.strerror or str(error)
-    if isinstance(error, BlockingIOError):
-        return TargetBusyError(
-            name, "another process is writing this file", "Wait for it, or name another file."
-        )
     if isinstance(error, FileNotFoundError):
         return TargetMissingError(name, reason, "Create the folder, or name another.", offset)
     remedy = "Name another file."

@@ -1,7 +1,7 @@
 """A file of a fixed size, written at any place from any thread, with holes where nothing was.
 
-What systems differ in is all here: positioned reads and writes, holes, locks, and making a name
-last. Raises OSError; a file that another process has locked is a BlockingIOError.
+What systems differ in is all here: positioned reads and writes, holes, and making a name last.
+Raises OSError.
 """
 
 from __future__ import annotations
@@ -24,11 +24,10 @@ __all__ = ["SparseFile"]
 _ZEROS = memoryview(bytes(1024 * 1024))
 _NO_HOLES = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP}
 _FLAGS = getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 
 
 class SparseFile:
-    """An open file of `size` bytes; `create` makes one that is locked, `open` only reads."""
+    """An open file of `size` bytes; `create` makes a new one, `open` only reads."""
 
     def __init__(self, path: Path, descriptor: int, size: int) -> None:
         self.path = path
@@ -38,18 +37,15 @@ class SparseFile:
 
     @classmethod
     def create(cls, path: Path, size: int) -> SparseFile:
-        """A file of `size` zeros at `path`, locked; what is left there by the dead is replaced."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | _FLAGS | _NO_LINK, 0o666)
+        """A new file of `size` zeros at `path`. Raises FileExistsError where there is anything."""
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
         try:
-            _lock(descriptor)
-            _check_still_there(path, descriptor)
-            # To nothing first: what was there before must not show through.
-            os.ftruncate(descriptor, 0)
             if sys.platform == "win32":
                 _make_sparse(descriptor)
             os.ftruncate(descriptor, size)
         except BaseException:
             os.close(descriptor)
+            path.unlink(missing_ok=True)
             raise
         return cls(path, descriptor, size)
 
@@ -109,32 +105,38 @@ class SparseFile:
             except OSError as error:
                 if error.errno == errno.ENXIO:
                     return end, end
-                if error.errno in _NO_HOLES:
-                    return offset, end
-                raise
+                return offset, end  # not supported here; a read would tell of worse
 
     def finish(self, name: Path) -> None:
         """Write all to the disk, then make `name` mean this file, replacing what it meant."""
         os.fsync(self._descriptor)
         if sys.platform == "win32":  # an open file cannot be renamed there
-            os.close(self._descriptor)
+            self._close_descriptor()
             self.path.replace(name)
             return
         self.path.replace(name)
-        os.close(self._descriptor)
-        folder = os.open(name.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        self._close_descriptor()
+        # The file is whole and has its name; some file systems cannot sync a folder.
+        with contextlib.suppress(OSError):
+            folder = os.open(name.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
 
     def close(self, *, remove: bool) -> None:
-        """Close the file, which drops its lock; `remove` it as well."""
-        if remove and sys.platform != "win32":  # while the lock still keeps others away
-            self.path.unlink(missing_ok=True)
-        os.close(self._descriptor)
-        if remove and sys.platform == "win32":
-            self.path.unlink(missing_ok=True)
+        """Close the file, if it is open; `remove` it as well."""
+        try:
+            self._close_descriptor()
+        finally:
+            if remove:
+                self.path.unlink(missing_ok=True)
+
+    def _close_descriptor(self) -> None:
+        # Forgotten first: its number may soon be another file's.
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor != -1:
+            os.close(descriptor)
 
     def _write_some(self, offset: int, data: memoryview) -> int:
         if hasattr(os, "pwrite"):
@@ -151,33 +153,6 @@ class SparseFile:
             data = os.read(self._descriptor, len(buffer))
         buffer[: len(data)] = data
         return len(data)
-
-
-def _lock(descriptor: int) -> None:
-    if sys.platform == "win32":
-        import msvcrt
-
-        try:
-            # A byte far beyond any disk: locked bytes cannot be read by others there.
-            os.lseek(descriptor, (1 << 62), os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            raise BlockingIOError(errno.EWOULDBLOCK, "locked") from error
-    else:
-        import fcntl
-
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def _check_still_there(path: Path, descriptor: int) -> None:
-    """BlockingIOError if another process finished or removed the file before we had its lock."""
-    mine = os.fstat(descriptor)
-    try:
-        there = path.stat()
-    except FileNotFoundError:
-        there = None
-    if there is None or (there.st_dev, there.st_ino) != (mine.st_dev, mine.st_ino):
-        raise BlockingIOError(errno.EWOULDBLOCK, "another process was faster")
 
 
 @cache
