@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -18,7 +20,7 @@ from hypothesis import strategies as st
 from tests.support.build_vhd import Recipe, build, footer_of, patch, place, write
 from tests.support.recipes import dynamic_recipes
 from vhdtools.cli import main
-from vhdtools.errors import DamagedImageError, SourceChangedError, UsageError
+from vhdtools.errors import DamagedImageError, SourceChangedError, SourceReadError, UsageError
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
 from vhdtools.inspection import inspect
@@ -228,6 +230,79 @@ def test_a_disk_that_changed_since_is_not_written(tmp_path: Path) -> None:
         write_repair(planned)
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_backup_is_lasting_before_the_disk_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "disk.vhd", SOUND[:-512])
+    backup = tmp_path / "disk.vhd.vhdtools-backup"
+    synced: list[tuple[str, int]] = []
+    sync = os.fsync
+
+    def record(descriptor: int) -> None:
+        there = os.fstat(descriptor)
+        files = [item for item in (path, backup, tmp_path) if item.exists()]
+        synced.extend(
+            (item.name, path.stat().st_size)
+            for item in files
+            if os.path.samestat(item.stat(), there)
+        )
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", record)
+    write_repair(footers(path))
+    before, after = len(SOUND) - 512, len(SOUND)
+    assert synced == [(backup.name, before), (tmp_path.name, before), (path.name, after)]
+
+
+def test_a_failure_names_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write(tmp_path / "disk.vhd", SOUND[:-512])
+    backup = tmp_path / "disk.vhd.vhdtools-backup"
+    disk = path.stat()
+    sync = os.fsync
+
+    def fail(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), disk):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SourceReadError, match=re.escape(f"is in {backup}.")):
+        write_repair(footers(path))
+    assert backup.exists()
+
+
+def test_a_failure_before_the_backup_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "disk.vhd", SOUND[:-512])
+
+    def fail(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(SourceReadError, match="The disk was not touched"):
+        write_repair(footers(path))
+    assert path.read_bytes() == SOUND[:-512]
+
+
+def test_somebody_who_writes_too_is_told_with_the_backup(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(tmp_path / "disk.vhd", SOUND[:-512])
+    backup = tmp_path / "disk.vhd.vhdtools-backup"
+    disk = path.stat()
+    sync = os.fsync
+
+    def disturb(descriptor: int) -> None:
+        if os.path.samestat(os.fstat(descriptor), disk):
+            patch(path, len(SOUND) - 512, b"other")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", disturb)
+    with pytest.raises(SourceChangedError, match=re.escape(f"is in {backup}.")):
+        write_repair(footers(path))
 
 
 def test_a_disk_in_use_is_not_written(tmp_path: Path) -> None:

@@ -85,8 +85,9 @@ def write_repair(repair: Repair) -> Path:
 
     The backup is lasting before the disk is touched. Raises SourceChangedError where the file is
     not what it was when the repair was planned, or is in use; SourceReadError where it, or the
-    backup, cannot be written.
+    backup, cannot be written. Once the backup is there, the error names it.
     """
+    backup = None
     try:
         with repair.path.open("r+b", buffering=0) as file, _locked(file, repair.path):
             _check_unchanged(file, repair)
@@ -97,12 +98,14 @@ def write_repair(repair: Repair) -> Path:
             if repair.truncate_to is not None:
                 file.truncate(repair.truncate_to)
             os.fsync(file.fileno())
-            _check_written(file, repair)
+            _check_written(file, repair, backup)
     except OSError as error:
         raise SourceReadError(
             str(error.filename or repair.path),
             f"cannot be written: {error.strerror or error}",
-            "What was replaced is in the backup, if there is one.",
+            "The disk was not touched."
+            if backup is None
+            else f"What was there before is in {backup}.",
         ) from error
     return backup
 
@@ -121,13 +124,13 @@ def _check_unchanged(file: BinaryIO, repair: Repair) -> None:
         )
 
 
-def _check_written(file: BinaryIO, repair: Repair) -> None:
+def _check_written(file: BinaryIO, repair: Repair, backup: Path) -> None:
     for patch in repair.patches:
         if _read(file, patch.offset, len(patch.new)) != patch.new:
             raise SourceChangedError(
                 str(repair.path),
                 "what was written is not what is there now: somebody else writes, too",
-                "The backup has what was there before.",
+                f"What was there before is in {backup}.",
                 patch.offset,
             )
 
@@ -158,8 +161,20 @@ def _write_backup(repair: Repair) -> Path:
             file.write("\n")
             file.flush()
             os.fsync(file.fileno())
+            _sync_folder(path.parent)
             return path
     raise AssertionError("there is always another name")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name lasting, too, where folders can be opened (not on Windows)."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _backup_names(path: Path) -> Iterator[Path]:
