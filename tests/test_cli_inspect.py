@@ -15,6 +15,8 @@ from tests.support.build_vhd import Recipe, child_of, place, write
 from tests.support.disks import SAMPLE_DISKS, unpack
 from tests.test_inspection_json import CHECK
 from vhdtools.cli import main
+from vhdtools.errors import UsageError
+from vhdtools.inspection.disk_map import map_disk
 from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.layout import DiskType
 
@@ -234,6 +236,14 @@ def test_a_damaged_disk_has_no_map(tmp_path: Path) -> None:
     result = run("--map", place(tmp_path / "disk.vhd", Recipe("A-", header={"block_size": 3})))
     assert result.exit_code == 1
     assert "block size" in result.stderr
+
+
+def test_a_map_has_cells(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", DYNAMIC)
+    assert len(map_disk(path, 1).cells) == 1
+    for cells in (0, -1):
+        with pytest.raises(UsageError, match=f"{cells} cells"):
+            map_disk(path, cells)
 
 
 def test_the_bat_is_listed_in_runs(tmp_path: Path) -> None:

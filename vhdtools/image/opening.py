@@ -28,7 +28,7 @@ from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
 from vhdtools.image.wording import printable
 
-__all__ = ["FixedBase", "assemble", "open", "unrecognized"]
+__all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
 
 FixedBase: TypeAlias = Literal["start", "end"]
 """Where a fixed disk begins in a file that is too long for it."""
@@ -64,12 +64,38 @@ def open(
     UnrecognizedImageError (not a VHD), DamagedImageError, UnsupportedImageError, ParentError, and
     UsageError for an option that is none of the above.
     """
+    check_options(path, size_rule, fixed_base)
+    chain = open_chain(path, size_rule=size_rule, parent_dirs=parent_dirs, raw_parent=raw_parent)
+    try:
+        return assemble(chain, fixed_base)
+    except BaseException:
+        chain.close()
+        raise
+
+
+def check_options(
+    path: str | os.PathLike[str], size_rule: SizeRule, fixed_base: FixedBase | None
+) -> None:
+    """Raise UsageError for a size rule or a base that does not exist."""
     if size_rule not in ("auto", "current", "geometry"):
         raise UsageError(
             str(path), f"there is no size rule {size_rule!r}", "Use auto, current or geometry."
         )
     if fixed_base not in (None, "start", "end"):
         raise UsageError(str(path), f"a fixed disk has no base {fixed_base!r}", "Use start or end.")
+
+
+def open_chain(
+    path: str | os.PathLike[str],
+    *,
+    size_rule: SizeRule = "auto",
+    parent_dirs: Iterable[str | os.PathLike[str]] = (),
+    raw_parent: bool = False,
+) -> Chain:
+    """The chain of the disk in the file `path`; what is wrong with its disks is in the result.
+
+    The options are as for `open`. Raises SourceReadError, and UnrecognizedImageError.
+    """
     source = open_source(path)
     try:
         structure = read_structure(source)
@@ -78,18 +104,13 @@ def open(
     except BaseException:
         source.close()
         raise
-    chain = follow_chain(
+    return follow_chain(
         source,
         structure,
         size_rule=size_rule,
         parent_dirs=[Path(folder) for folder in parent_dirs],
         raw_parent=raw_parent,
     )
-    try:
-        return assemble(chain, fixed_base)
-    except BaseException:
-        chain.close()
-        raise
 
 
 def unrecognized(source: Source) -> ImageError:

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
+from vhdtools.errors import UsageError
 from vhdtools.image import FixedBase, SizeRule
 from vhdtools.image.blocks import BlockFile
-from vhdtools.image.chain import Link, follow_chain
-from vhdtools.image.opening import assemble, unrecognized
-from vhdtools.image.source import open_source
-from vhdtools.image.structure import read_structure
+from vhdtools.image.chain import Link
+from vhdtools.image.opening import assemble, check_options, open_chain
 from vhdtools.ranges import PAGE, PageRange, align_up, coalesce
 
 __all__ = ["Cell", "DiskMap", "map_disk"]
@@ -65,39 +63,28 @@ def map_disk(
 ) -> DiskMap:
     """Cut a disk into at most `cells` cells of at least 4 KiB, and say what they hold.
 
-    The options are as for `vhdtools.open`, and so are the errors it raises.
+    The options are as for `vhdtools.open`, and so are the errors it raises; UsageError is raised
+    for less than one cell, too.
     """
-    source = open_source(path)
+    if cells < 1:
+        raise UsageError(str(path), f"a map cannot have {cells} cells", "Ask for 1 or more.")
+    check_options(path, size_rule, fixed_base)
+    chain = open_chain(path, size_rule=size_rule, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
-        structure = read_structure(source)
-        if structure.footer is None:
-            raise unrecognized(source)
-        chain = follow_chain(
-            source,
-            structure,
-            size_rule=size_rule,
-            parent_dirs=[Path(folder) for folder in parent_dirs],
-            raw_parent=raw_parent,
+        image = assemble(chain, fixed_base)
+        size = image.virtual_size
+        cell_size = align_up(max(-(-size // cells), 4096), 4096)
+        counted = tuple(Cell() for _ in range(-(-size // cell_size)))
+        data = coalesce(
+            PageRange(extent.offset, extent.length) for extent in image.extents() if not extent.zero
         )
-        try:
-            image = assemble(chain, fixed_base)
-            size = image.virtual_size
-            cell_size = align_up(max(-(-size // cells), 4096), 4096)
-            counted = tuple(Cell() for _ in range(-(-size // cell_size)))
-            data = coalesce(
-                PageRange(extent.offset, extent.length)
-                for extent in image.extents()
-                if not extent.zero
-            )
-            own = None if len(chain.links) == 1 and chain.raw is None else _own(chain.links[0])
-            _count(counted, cell_size, data, own)
-            for number, cell in enumerate(counted):
-                cell.zero = min(cell_size, size - number * cell_size) - cell.own - cell.inherited
-            return DiskMap(str(path), size, cell_size, counted)
-        finally:
-            chain.close()
+        own = None if len(chain.links) == 1 and chain.raw is None else _own(chain.links[0])
+        _count(counted, cell_size, data, own)
+        for number, cell in enumerate(counted):
+            cell.zero = min(cell_size, size - number * cell_size) - cell.own - cell.inherited
+        return DiskMap(str(path), size, cell_size, counted)
     finally:
-        source.close()
+        chain.close()
 
 
 def _own(link: Link) -> Iterator[PageRange]:

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from vhdtools.errors import DamagedImageError, ImageError, SourceReadError, UsageError
+from vhdtools.errors import DamagedImageError, ImageError, SourceReadError
 from vhdtools.image import FixedBase, SizeRule
 from vhdtools.image.chain import Chain, Link, follow_chain
-from vhdtools.image.opening import assemble
+from vhdtools.image.opening import assemble, check_options
 from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
@@ -62,12 +62,7 @@ def inspect(
     Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
     UsageError for an option's value that does not exist.
     """
-    if size_rule not in ("auto", "current", "geometry"):
-        raise UsageError(
-            str(path), f"there is no size rule {size_rule!r}", "Use auto, current or geometry."
-        )
-    if fixed_base not in (None, "start", "end"):
-        raise UsageError(str(path), f"a fixed disk has no base {fixed_base!r}", "Use start or end.")
+    check_options(path, size_rule, fixed_base)
     options = _Options(
         [Path(folder) for folder in parent_dirs],
         raw_parent,
