@@ -445,6 +445,11 @@ def test_every_code_is_shown_by_a_test() -> None:
     assert {case.code for case in CASES} | set(ELSEWHERE) == set(CATALOGUE)
 
 
+def test_whatever_is_wrong_can_be_acted_on() -> None:
+    worse = [kind for kind in CATALOGUE.values() if kind.level is not INFO]
+    assert [kind.code for kind in worse if not kind.remedy] == []
+
+
 def test_every_code_is_explained_on_the_page() -> None:
     """`python -m tests.support.findings_page` writes the page anew."""
     assert PAGE.read_text(encoding="utf-8") == render()

@@ -8,6 +8,7 @@ ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 
 NO_UPLOAD = "Do not upload it: the data would be wrong or missing."
 NOTHING = "Nothing: the uploaded disk is fixed, and has neither BAT nor blocks."
+XEN_CHECK = "On a Xen host, check the disk before you use it there again: vhd-util check -n {disk}"
 
 REGIONS_OVERLAP = Kind(
     "regions-overlap",
@@ -106,6 +107,7 @@ BATMAP_DAMAGED = Kind(
     "The batmap is damaged, or of an unknown version",
     "It is ignored: the sector bitmaps are read.",
     NOTHING,
+    XEN_CHECK,
 )
 BATMAP_CONTRADICTS = Kind(
     "batmap-contradicts-bat",
@@ -113,6 +115,7 @@ BATMAP_CONTRADICTS = Kind(
     "The batmap calls blocks full that the file does not hold",
     "The batmap is ignored: the BAT counts.",
     NOTHING,
+    XEN_CHECK,
 )
 ENCRYPTED = Kind(
     "encryption-key-set",

@@ -116,6 +116,7 @@ FOOTER_VERSION_MINOR = Kind(
     "The footer's minor version is not 0",
     "Read as version 1.0, which minor versions are promised to be compatible with.",
     NEW_FOOTER,
+    "If the size and the type that are shown are right, upload it with vhdtool upload.",
 )
 DISK_TYPE = Kind(
     "disk-type",
@@ -155,6 +156,7 @@ SIZE_NOT_SECTORS = Kind(
     "The virtual size is not a multiple of 512 bytes",
     "The last sector is partial; it is completed with zeros.",
     "vhdtool upload pads the disk to a whole MiB; a plain upload cannot succeed.",
+    "Upload it with vhdtool upload, or resize it to whole MiB with the program that made it.",
 )
 SIZE_NOT_MIB = Kind(
     "size-not-mib",
@@ -194,6 +196,7 @@ FIXED_DATA_OFFSET = Kind(
     "A fixed disk's data offset is not all ones",
     "Ignored: a fixed disk has no dynamic disk header.",
     NEW_FOOTER,
+    "If the size that is shown is right, upload it with vhdtool upload.",
 )
 FEATURE_RESERVED = Kind(
     "feature-reserved-clear",
@@ -201,6 +204,7 @@ FEATURE_RESERVED = Kind(
     "Feature bit 1, which is always set, is clear",
     "Ignored. Virtual PC for Mac before version 7 wrote it so.",
     NEW_FOOTER,
+    "Nothing has to be done if Virtual PC for Mac made the disk; else compare it with its origin.",
 )
 FEATURES_UNKNOWN = Kind(
     "features-unknown",
@@ -208,6 +212,7 @@ FEATURES_UNKNOWN = Kind(
     "There are feature bits that the specification does not know",
     "Ignored; the program that set them may have meant something.",
     NEW_FOOTER,
+    "Find out what the program that made the disk means by them.",
 )
 TEMPORARY = Kind(
     "temporary-disk",
@@ -230,6 +235,7 @@ UNIQUE_ID_NULL = Kind(
     "The unique id is all zeros",
     "A child of this disk cannot tell it from another one.",
     "The uploaded footer gets the same id; Azure does not use it.",
+    "Before you make a child of it, give it an id with the program that made it.",
 )
 TIME_STAMP_FUTURE = Kind(
     "time-stamp-future",
@@ -237,6 +243,7 @@ TIME_STAMP_FUTURE = Kind(
     "The disk was made in the future",
     "Nothing; a clock was wrong, or the time stamp is damaged.",
     "Nothing.",
+    "Check the clock of the machine that made the disk.",
 )
 TIME_STAMP_UNIX = Kind(
     "time-stamp-unix",
@@ -251,6 +258,8 @@ FOOTER_RESERVED = Kind(
     "Reserved bytes of the footer are not zero",
     "Ignored; some program keeps something there.",
     NEW_FOOTER,
+    "Compare the footer with its origin if you do not know what wrote there: vhdtool inspect "
+    "--hex footer {disk}",
 )
 HIDDEN = Kind(
     "hidden-byte",

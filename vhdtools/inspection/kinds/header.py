@@ -9,6 +9,8 @@ ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 NO_BLOCKS = "Where the blocks are is unknown, or not to be believed; nothing can be read."
 NO_UPLOAD = "Do not upload it: the data would be wrong or missing."
 NOTHING = "Nothing: the uploaded disk is fixed, and has no dynamic disk header."
+ANEW = "For other programs, write the disk anew with the program that made it."
+LOOK = "Look at what is there: vhdtool inspect --hex header {disk}"
 
 HEADER_OUTSIDE = Kind(
     "header-outside-file",
@@ -49,6 +51,7 @@ HEADER_VERSION_MINOR = Kind(
     "The dynamic disk header's minor version is not 0",
     "Read as version 1.0, which minor versions are promised to be compatible with.",
     NOTHING,
+    "Compare the content after the upload with what the program that made the disk shows.",
 )
 HEADER_DATA_OFFSET = Kind(
     "header-data-offset",
@@ -56,6 +59,7 @@ HEADER_DATA_OFFSET = Kind(
     "The dynamic disk header's data offset is not all ones",
     "Ignored: nothing is defined to be there.",
     NOTHING,
+    LOOK,
 )
 HEADER_RESERVED = Kind(
     "header-reserved",
@@ -63,6 +67,7 @@ HEADER_RESERVED = Kind(
     "Reserved bytes of the dynamic disk header are not zero",
     "Ignored; some program keeps something there.",
     NOTHING,
+    LOOK,
 )
 BAT_UNALIGNED = Kind(
     "bat-unaligned",
@@ -70,6 +75,7 @@ BAT_UNALIGNED = Kind(
     "The BAT does not begin at a multiple of 512 bytes",
     "Read where it is. Other programs round its place down, and read garbage.",
     NOTHING,
+    ANEW,
 )
 HEADER_UNALIGNED = Kind(
     "header-unaligned",
@@ -77,6 +83,7 @@ HEADER_UNALIGNED = Kind(
     "The dynamic disk header does not begin at a multiple of 512 bytes",
     "Read where it is. Other programs may not find it.",
     NOTHING,
+    ANEW,
 )
 BLOCK_SIZE = Kind(
     "block-size",
@@ -92,6 +99,8 @@ BLOCK_SIZE_UNUSUAL = Kind(
     "The block size is neither 2 MiB nor 512 KiB",
     "Nothing; programs that know 2 MiB alone (libvhdi, Hyper-V) misread or refuse the disk.",
     NOTHING,
+    "For other programs, write it anew in blocks of 2 MiB: qemu-img convert -f vpc -O vpc -o "
+    "force_size=on {disk} NEW.vhd",
 )
 PARENT_ID_IN_DYNAMIC = Kind(
     "dynamic-with-parent-id",

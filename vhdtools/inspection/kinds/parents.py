@@ -9,6 +9,9 @@ ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 NO_READ = "Sectors that are not in this file cannot be read."
 NO_UPLOAD = "It cannot be uploaded: Azure needs the whole disk in one blob."
 NOTHING = "Nothing: the uploaded disk is whole, and has no parent."
+PARENT_DIR = (
+    "If the parent is not found, say where it is: vhdtool inspect --parent-dir FOLDER {disk}"
+)
 
 PARENT_MISSING = Kind(
     "parent-missing",
@@ -71,6 +74,7 @@ UNIQUE_ID_PARENTS = Kind(
     "The disk has the same unique id as its parent",
     "The parent cannot be told from the disk itself by its id; MiniVHD writes it so.",
     NOTHING,
+    "Make sure that the parent that is shown is the right one.",
 )
 PARENT_NAME_LE = Kind(
     "parent-name-little-endian",
@@ -78,6 +82,7 @@ PARENT_NAME_LE = Kind(
     "The parent's name is written with its bytes swapped",
     "Read as UTF-16LE; other programs may not find the parent.",
     NOTHING,
+    "For other programs, set the parent anew with the program that made the disk.",
 )
 PARENT_NAME_UNDECODABLE = Kind(
     "parent-name-undecodable",
@@ -85,6 +90,7 @@ PARENT_NAME_UNDECODABLE = Kind(
     "The parent's name is not text",
     "The parent is looked for by the parent locators alone.",
     NOTHING,
+    PARENT_DIR,
 )
 LOCATOR_UNKNOWN = Kind(
     "locator-unknown-code",
@@ -92,6 +98,7 @@ LOCATOR_UNKNOWN = Kind(
     "A parent locator is of an unknown kind",
     "It is ignored.",
     NOTHING,
+    PARENT_DIR,
 )
 LOCATOR_OUTSIDE = Kind(
     "locator-outside-file",
@@ -99,6 +106,7 @@ LOCATOR_OUTSIDE = Kind(
     "A parent locator points out of the file, or is far too long",
     "It is ignored.",
     NOTHING,
+    PARENT_DIR,
 )
 LOCATOR_UNDECODABLE = Kind(
     "locator-undecodable",
@@ -106,6 +114,7 @@ LOCATOR_UNDECODABLE = Kind(
     "A parent locator is not text",
     "It is ignored.",
     NOTHING,
+    PARENT_DIR,
 )
 LOCATOR_EMPTY = Kind(
     "locator-empty",
@@ -113,6 +122,7 @@ LOCATOR_EMPTY = Kind(
     "A parent locator has no place or no length",
     "It is ignored.",
     NOTHING,
+    PARENT_DIR,
 )
 LOCATOR_RESERVED = Kind(
     "locator-reserved",
@@ -120,6 +130,7 @@ LOCATOR_RESERVED = Kind(
     "Reserved bytes of a parent locator are not zero",
     "Ignored; some program keeps something there.",
     NOTHING,
+    "Look at what is there: vhdtool inspect --hex header {disk}",
 )
 LOCATOR_UNUSED = Kind(
     "locator-unused-set",
