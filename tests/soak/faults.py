@@ -142,9 +142,10 @@ class _Upload:
         self._server.inject(*self._rules)
         overwrite = False
         for turn in range(MOST_RUNS):
-            if turn == MOST_RUNS - 2:
-                self._mend()  # whatever was wrong, it must end well now
-            code = self._run_once(overwrite=overwrite)
+            last = turn >= MOST_RUNS - 2
+            if last:
+                self._mend()  # whatever was wrong, it must end well now, if nobody interrupts
+            code = self._run_once(overwrite=overwrite, interrupted=not last)
             if code == DONE:
                 break
             if code == FAILED:
@@ -165,7 +166,7 @@ class _Upload:
         self._server.clear_faults()
         self._server.pass_time(61)
 
-    def _run_once(self, *, overwrite: bool) -> int:
+    def _run_once(self, *, overwrite: bool, interrupted: bool) -> int:
         url = self._server.blob_url(self._name)
         command = ["-vv", "upload", str(self._disk.path), url, "--json", "--no-progress"]
         command += ["--workers", str(self._rng.choice([1, 2, 4, 8]))]
@@ -178,7 +179,7 @@ class _Upload:
             ("--content-md5", self._rng.random() < 0.2),
         ):
             command += [option] if wanted else []
-        interrupter = self._interrupter()
+        interrupter = self._interrupter() if interrupted else None
         self._logs.clear()
         found = CliRunner().invoke(main, command)
         if interrupter:
