@@ -52,6 +52,7 @@ class MemoryImage:
         reads_zeros: bool = False,
     ) -> None:
         self.path = Path("memory.vhd")
+        self.files = (self.path,)
         self.content = bytearray(content)
         self.virtual_size = len(content)
         self.changed: Exception | None = None

@@ -25,6 +25,11 @@ class DiskImage(Protocol):
         ...
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file of the chain: the one that was opened, its parent, and so on."""
+        ...
+
+    @property
     def virtual_size(self) -> int:
         """Bytes that the guest sees."""
         ...

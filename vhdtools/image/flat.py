@@ -31,6 +31,11 @@ class FlatImage:
         """The file."""
         return self._source.path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The file alone."""
+        return (self._source.path,)
+
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are the file's holes."""
         check_start(start, self.virtual_size)

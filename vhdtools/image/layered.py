@@ -39,6 +39,12 @@ class LayeredImage:
         """The child's file."""
         return self._layers[0].source.path
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The layers' files, the child's first, and that of the flat disk below."""
+        below = () if self._base is None else self._base.files
+        return (*(layer.source.path for layer in self._layers), *below)
+
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are what no layer holds, and holes of the files."""
         check_start(start, self.virtual_size)

@@ -49,11 +49,12 @@ def upload(
 
     `disk` is a path, which is inspected first and refused if inspection finds an error, or an
     opened DiskImage, which is taken as it is. `destination` is a blob URL (with or without a SAS),
-    CONTAINER/BLOB with `connection_string`, `file:PATH.vhd`, or a PageTarget. `credential` is what
-    azure-storage-blob takes; `refresh` is called for a fresh one when the service says that it
-    expired (a SAS, or a token credential). `managed_disk` says that the URL is a managed disk's
-    upload SAS (known by itself where the host is md-…). `parent_dirs`, `raw_parent`, `size_rule`
-    and `fixed_base` are those of `vhdtools.open`. Set `stop` from another thread to end in order.
+    CONTAINER/BLOB with `connection_string`, `file:PATH.vhd`, or a PageTarget. `credential` is a SAS
+    (text, or an AzureSasCredential), an account key (text, or an AzureNamedKeyCredential), or a
+    TokenCredential; `refresh` is called for a fresh one when the service says that it expired.
+    `managed_disk` says that the URL is a managed disk's upload SAS (known by itself where the host
+    is md-…). `parent_dirs`, `raw_parent`, `size_rule` and `fixed_base` are those of
+    `vhdtools.open`. Set `stop` from another thread to end in order.
 
     Raises NotUploadableError for a disk with error findings, UsageError for a destination that
     makes no sense, and what `vhdtools.transfer.upload.upload_image` raises.
@@ -185,5 +186,9 @@ def _targeted(destination: str | PageTarget, **how: Any) -> Iterator[PageTarget]
 
 def _check_not_itself(image: DiskImage, target: PageTarget) -> None:
     path = getattr(target, "path", None)
-    if isinstance(path, Path) and path.exists() and path.samefile(image.path):
-        raise UsageError(str(path), "this is the disk itself", "Name another file.")
+    if not isinstance(path, Path) or not path.exists():
+        return
+    for file in image.files:
+        if file.exists() and path.samefile(file):
+            what = "the disk itself" if file == image.path else "a parent of the disk"
+            raise UsageError(str(path), f"this is {what}", "Name another file.")
