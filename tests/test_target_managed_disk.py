@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from azure.core.credentials import AccessToken
 
 from tests.pageblob_server import SAS, ManagedDisk, Operation, PageBlobServer
 from vhdtools.checksums import crc64
-from vhdtools.errors import AccessError, TargetMissingError
+from vhdtools.errors import AccessError, TargetMissingError, TargetRefusedError
 from vhdtools.ranges import PAGE, PageRange
 from vhdtools.target.destination import open_target
 from vhdtools.target.managed_disk import ManagedDiskTarget
@@ -49,12 +50,14 @@ def test_only_three_operations_are_sent(serve: Serve) -> None:
         lambda: target.acquire_lease("11111111-2222-4333-8444-555555555555"),
         target.renew_lease,
         lambda: target.clear(0, PAGE),
-        lambda: target.read_into(0, bytearray(PAGE)),
         lambda: target.set_metadata({"a": "b"}),
     ]
     for call in calls:
         with pytest.raises(ValueError, match=r"upload SAS"):
             call()
+    assert not target.capabilities.reads
+    with pytest.raises(TargetRefusedError, match=r"--access-level Read"):
+        target.read_into(0, bytearray(PAGE))
     target.release_lease()
     target.set_content_md5(bytes(16))
     target.finish()
@@ -75,6 +78,18 @@ def test_known_by_its_host(serve: Serve, lead_here: Callable[[str], None]) -> No
     target = open_target(f"http://{host}:{server.port}/upload/abcd?{SAS}")
     assert isinstance(target, ManagedDiskTarget)
     target.write(0, DATA, crc64(DATA))
+    target.close()
+    assert server.violations == ()
+
+
+def test_a_sas_for_reading(serve: Serve) -> None:
+    server = serve(managed_disks=(replace(DISK, readable=True),))
+    sas = SAS.replace("sp=racwdl", "sp=r")
+    target = open_target(server.blob_url("upload/abcd", sas), managed_disk=True)
+    assert target.capabilities.reads
+    buffer = bytearray(PAGE)
+    target.read_into(MIB, buffer)
+    assert buffer == b"x" * PAGE
     target.close()
     assert server.violations == ()
 

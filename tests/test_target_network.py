@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,8 +27,8 @@ from vhdtools.errors import (
     UnavailableError,
 )
 from vhdtools.target.destination import open_target
-from vhdtools.target.http_connection import Timeouts
-from vhdtools.target.network import Origin, connect, is_loopback, origin_of, proxy_for
+from vhdtools.target.http_connection import Connection, Timeouts
+from vhdtools.target.network import Origin, ProxyError, connect, is_loopback, origin_of, proxy_for
 from vhdtools.target.transport import ConnectionTransport
 
 if TYPE_CHECKING:
@@ -361,3 +362,32 @@ class TestConnecting:
         request = HttpRequest("GET", "http://127.0.0.1:1/x", headers={name: "b\r\nInjected: c"})
         with transport() as way, pytest.raises(ValueError, match=r"line break"):
             way.send(request)
+
+
+@pytest.mark.parametrize("proxy", ["http://127.0.0.1:port", "http://127.0.0.1:99999", "http://[:1"])
+def test_a_proxy_whose_url_is_none(proxy: str) -> None:
+    with pytest.raises(ProxyError, match=r"has a URL that is none"):
+        connect(Origin("https", HOST, 443), proxy, Timeouts())
+
+
+def test_closed_while_a_request_was_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What comes back after closing is closed as well, even between check and keeping."""
+    made = ConnectionTransport(2, Timeouts())
+    closed: list[object] = []
+
+    class Late(deque[Connection]):
+        def append(self, connection: Connection) -> None:
+            made.close()
+            super().append(connection)
+
+    made._idle = Late()
+    close = Connection.close
+
+    def watched(connection: Connection) -> None:
+        closed.append(connection)
+        close(connection)
+
+    monkeypatch.setattr(Connection, "close", watched)
+    made.send(HttpRequest("HEAD", serve().blob_url("disks/none")))
+    assert len(closed) == 1
+    assert not made._idle

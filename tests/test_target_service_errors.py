@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import shlex
 from datetime import datetime, timezone
 
 import pytest
@@ -295,3 +296,18 @@ def test_secrets_are_blotted_out(text: str) -> None:
     error = error_from_answer(PLACE, ServiceAnswer(400, "InvalidInput", text))
     assert "S3CRET" not in str(error)
     assert "S3CRET" not in repr(error)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["token=S3CRET", "access_token=S3CRET&x=y", "?refresh_token=S3CRET", "a sig=S3CRET"],
+)
+def test_tokens_are_struck_out(text: str) -> None:
+    assert "S3CRET" not in without_secrets(text)
+    assert without_secrets("tokens are sent; 3 tokens") == "tokens are sent; 3 tokens"
+
+
+def test_names_in_commands_are_quoted() -> None:
+    place = BlobAddress("https://acct.blob.core.windows.net", "vhds", "it's; rm -rf $HOME.vhd")
+    error = error_from_answer(place, ServiceAnswer(409, "InvalidBlobType"))
+    assert shlex.split(error.remedy.rstrip("."))[-1] == place.blob

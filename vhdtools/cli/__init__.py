@@ -7,7 +7,6 @@ command, 130 interrupted by the user.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -37,7 +36,6 @@ _COMMANDS = {
     "verify": ("vhdtools.cli.verify:verify", "Prove that what is at a destination is the disk."),
     "repair": ("vhdtools.cli.repair:repair", "Mend a disk's footers."),
 }
-_SIGNATURE = re.compile(r"(?i)((?:sig|accountkey|sharedaccesssignature)=)[^&\s;'\"]+")
 
 
 class _Commands(click.Group):
@@ -125,12 +123,14 @@ def _tell(message: str) -> None:
 
 def _tell_of_a_bug(error: Exception) -> None:
     # A message may have come from anywhere, so secrets are struck out here as a last resort.
-    message = _SIGNATURE.sub(r"\1…", f"{type(error).__name__}: {error}")
+    from vhdtools.target.service_errors import without_secrets
+
+    message = without_secrets(f"{type(error).__name__}: {error}")
     _tell(
-        f"this is a bug in vhdtool {__version__}: {message}. Please report it, with the output "
-        f"of the same command under {DEBUG_VARIABLE}=1."
+        f"this is a bug in vhdtool {__version__}: {message}. Report it to the maintainers, with "
+        f"the output of the same command under {DEBUG_VARIABLE}=1."
     )
     if _debugging():
         import traceback
 
-        click.echo(_SIGNATURE.sub(r"\1…", "".join(traceback.format_exception(error))), err=True)
+        click.echo(without_secrets("".join(traceback.format_exception(error))), err=True)

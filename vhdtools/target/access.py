@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -18,12 +19,14 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 from vhdtools.errors import UsageError
 from vhdtools.target.blob_address import BlobAddress, checked_sas
 
-__all__ = ["Access", "Credential", "make_access"]
+__all__ = ["Access", "Credential", "is_sas", "make_access"]
+
+_SIGNATURE = re.compile(r"(?:^|[?&])sig=", re.IGNORECASE)
 
 Credential: TypeAlias = str | AzureNamedKeyCredential | AzureSasCredential | TokenCredential | None
 """What a caller may give: a SAS or an account key as text, or azure.core's objects.
 
-A SAS is told from a key by the `sig=` in it; it may be given with the URL before it.
+A SAS is told from a key by the parameter `sig=` in it; it may be given with the URL before it.
 """
 
 
@@ -54,7 +57,7 @@ def make_access(address: BlobAddress, credential: Credential, sas: str | None) -
         credential = credential.signature
     if isinstance(credential, str):
         credential = credential.strip()
-        if "sig=" in credential:
+        if is_sas(credential):
             given = checked_sas(address.url, credential)
             if sas is not None and sas != given:
                 raise UsageError(address.url, "there is a SAS in the URL, and another was given")
@@ -74,6 +77,13 @@ def make_access(address: BlobAddress, credential: Credential, sas: str | None) -
             "Give a SAS, an account key, or an object with get_token, as azure-identity makes.",
         )
     return Access(sas=sas, token=_Token(credential))
+
+
+def is_sas(credential: Credential) -> bool:
+    """Whether it is a SAS, in either form. A key, being base64, may well contain `sig=`."""
+    if isinstance(credential, AzureSasCredential):
+        return True
+    return isinstance(credential, str) and _SIGNATURE.search(credential.strip()) is not None
 
 
 class _Token:

@@ -10,7 +10,7 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobLeaseClient, ContentSettings
 
-from vhdtools.errors import TargetBusyError, TargetMissingError
+from vhdtools.errors import TargetBusyError, TargetMissingError, TargetRefusedError
 from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
@@ -51,8 +51,18 @@ class AzureBlobTarget:
         return self._blob.state()
 
     def create(self, size: int, metadata: Mapping[str, str], *, replace: bool) -> None:
-        """Put Blob: at most 8 TiB of zeros. Replaces a page blob whole, its snapshots remain."""
-        check_range(0, size, _MAX_SIZE)
+        """Put Blob: at most 8 TiB of zeros. Replaces a page blob whole, its snapshots remain.
+
+        Raises TargetRefusedError for more, before anything is sent.
+        """
+        check_range(0, size, size)
+        if size > _MAX_SIZE:
+            raise TargetRefusedError(
+                self.name,
+                f"a page blob has at most {_MAX_SIZE:,} bytes, and this would have {size:,}",
+                "Upload it to a managed disk, which takes up to 32 TiB: az disk create "
+                f"--upload-type Upload --upload-size-bytes {size}.",
+            )
         _check_metadata(metadata)
         # Unless it is to be replaced, nothing may be there: the service itself makes sure.
         condition: dict[str, Any] = (

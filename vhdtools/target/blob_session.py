@@ -19,6 +19,7 @@ import uuid
 from collections.abc import Callable, Mapping
 from email.utils import formatdate
 from typing import Any, TypeVar, cast
+from urllib.parse import parse_qsl
 
 from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import (
@@ -38,7 +39,7 @@ from azure.core.rest import HttpRequest, HttpResponse
 from azure.storage.blob import BlobClient
 
 from vhdtools import __version__
-from vhdtools.errors import AccessError, TargetError, UnavailableError
+from vhdtools.errors import AccessError, TargetError, UnavailableError, UsageError
 from vhdtools.target.access import Access
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.failures import error_from_failure
@@ -85,6 +86,11 @@ class BlobSession:
         """The blob's URL without credentials."""
         return self.address.url
 
+    @property
+    def sas_permissions(self) -> str:
+        """The SAS's letters (its field sp=); "" where it has none, or there is no SAS."""
+        return dict(parse_qsl(self._access.sas or "")).get("sp", "")
+
     def ask(self, call: Callable[[BlobClient], T], offset: int | None = None) -> T:
         """The result of `call`, which makes one request through the client. Raises TargetError."""
         return self._guard(lambda: call(self._client), offset)
@@ -124,10 +130,14 @@ class BlobSession:
         """Get fresh credentials; whether there are others now than this thread used last.
 
         Of several threads that were refused at once, the first asks, the others find it done.
+        What is no credential (a file of a SAS that is just being written) is none yet.
         """
         with self._lock:
             if getattr(self._seen, "generation", 0) == self._generation:
-                fresh = self._refresh(self._access)
+                try:
+                    fresh = self._refresh(self._access)
+                except UsageError:
+                    return False
                 if fresh is None or fresh == self._access:
                     return False
                 self._access = fresh

@@ -55,9 +55,13 @@ def open_target(
         return LocalFileTarget(_file_path(destination))
     account = None if connection_string is None else parse_connection_string(connection_string)
     address, sas = _blob(destination, account, account_url)
+
+    # The SDK is loaded here, where it is certain to be needed.
+    from vhdtools.target.access import is_sas, make_access
+
     if managed_disk or address.is_managed_disk:
         managed_disk = True
-        if sas is None and not (isinstance(credential, str) and "sig=" in credential):
+        if sas is None and not is_sas(credential):
             raise UsageError(
                 address.url,
                 "a managed disk is uploaded with a SAS, and there is none in the URL",
@@ -67,8 +71,6 @@ def open_target(
     elif sas is None and credential is None and account is not None:
         credential = _account_credential(account)
 
-    # The SDK is loaded here, where it is certain to be needed.
-    from vhdtools.target.access import make_access
     from vhdtools.target.azure import AzureBlobTarget
     from vhdtools.target.blob_session import BlobSession
     from vhdtools.target.managed_disk import ManagedDiskTarget

@@ -1,7 +1,8 @@
-"""A managed disk, through its upload SAS.
+"""A managed disk, through a SAS: one for upload, or one for reading.
 
-Behind the SAS is a page blob that allows very little. Only Get Blob Properties, Get Page Ranges
-and Put Page are ever sent: Put Blob on some of these hosts succeeds, and wipes the disk.
+Behind an upload SAS is a page blob that allows very little. Only Get Blob Properties, Get Page
+Ranges and Put Page are ever sent: Put Blob on some of these hosts succeeds, and wipes the disk.
+Behind a SAS of `az disk grant-access --access-level Read`, Get Blob is sent as well.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NoReturn
 
+from vhdtools.errors import TargetRefusedError
 from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
@@ -18,7 +20,7 @@ __all__ = ["ManagedDiskTarget"]
 
 
 class ManagedDiskTarget:
-    """A managed disk in the state "ready to upload", as a `PageTarget`; it owns `session`."""
+    """A managed disk, "ready to upload" or to be read, as a `PageTarget`; it owns `session`."""
 
     def __init__(self, session: BlobSession) -> None:
         self._session = session
@@ -34,10 +36,14 @@ class ManagedDiskTarget:
 
     @property
     def capabilities(self) -> TargetCapabilities:
-        """None of them: it exists with its size, and takes pages."""
+        """It exists with its size, and takes pages; with a SAS for reading alone, it `reads`."""
         return TargetCapabilities(
-            creates=False, metadata=False, lease=False, reads=False, clears=False
+            creates=False, metadata=False, lease=False, reads=self._reads(), clears=False
         )
+
+    def _reads(self) -> bool:
+        permissions = self._session.sas_permissions
+        return "r" in permissions and "w" not in permissions
 
     def state(self) -> TargetState | None:
         """Get Blob Properties."""
@@ -71,8 +77,16 @@ class ManagedDiskTarget:
         _cannot("have pages cleared")
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
-        """ValueError."""
-        _cannot("be read")
+        """Get Blob, one range. Raises TargetRefusedError with an upload SAS."""
+        if not self._reads():
+            raise TargetRefusedError(
+                self.name,
+                "a managed disk cannot be read through its upload SAS",
+                "When its upload is done, end it with az disk revoke-access; then get a URL that "
+                "can be read: az disk grant-access --access-level Read.",
+                offset,
+            )
+        self._blob.read_into(offset, memoryview(buffer))
 
     def set_metadata(self, metadata: Mapping[str, str]) -> None:
         """ValueError."""

@@ -146,11 +146,15 @@ def _socket(host: str, port: int, timeouts: Timeouts) -> socket.socket:
 
 
 def _proxy_socket(proxy: str, origin: Origin, timeouts: Timeouts) -> socket.socket:
-    parts = urlsplit(proxy)
-    shown = f"{parts.scheme}://{parts.hostname}:{parts.port}"
-    if parts.scheme != "http" or not parts.hostname:
+    try:
+        parts = urlsplit(proxy)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # which repeats no more than the port, or the host in brackets
+        raise ProxyError("of the environment", f"has a URL that is none: {error}") from None
+    shown = f"{parts.scheme}://{host}:{port}"
+    if parts.scheme != "http" or not host:
         raise ProxyError(shown, "is not an http:// proxy, the only kind supported")
-    raw = _socket(parts.hostname, parts.port or 80, timeouts)
+    raw = _socket(host, port or 80, timeouts)
     if origin.scheme == "http":
         return raw
     try:

@@ -18,6 +18,8 @@ from vhdtools.ranges import PAGE, PageRange, align_down
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_list import parse_page_list
 from vhdtools.target.page_target import MAX_WRITE, TargetState
+from vhdtools.target.service_errors import command_names
+from vhdtools.target.service_meanings import DELETE_FIRST
 
 __all__ = ["PageRangeLister", "PageReader", "get_state", "put_page"]
 
@@ -38,12 +40,10 @@ def get_state(session: BlobSession) -> TargetState | None:
         return None
     if found.blob_type != BlobType.PAGEBLOB:
         kind = getattr(found.blob_type, "value", None) or "unknown"
-        address = session.address
         raise TargetRefusedError(
             session.name,
             f"there is a blob already, and it is not a page blob (its type: {kind})",
-            f"Delete it first, or choose another name: az storage blob delete --account-name "
-            f"{address.account} --container-name {address.container} --name '{address.blob}'.",
+            DELETE_FIRST.format(**command_names(session.address)),
         )
     md5 = found.content_settings.content_md5
     return TargetState(

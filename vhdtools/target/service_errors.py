@@ -8,6 +8,7 @@ blotted out.
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -25,7 +26,13 @@ from vhdtools.target.service_meanings import (
     Meaning,
 )
 
-__all__ = ["ServiceAnswer", "error_from_answer", "read_answer", "without_secrets"]
+__all__ = [
+    "ServiceAnswer",
+    "command_names",
+    "error_from_answer",
+    "read_answer",
+    "without_secrets",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +56,7 @@ def error_from_answer(
     """The one error that `answer` means for the blob at `address`."""
     meaning = _meaning(answer)
     names = {
-        "account": address.account,
-        "container": address.container,
-        "blob": address.blob,
+        **command_names(address),
         "detail": without_secrets(answer.detail) or "it gives no reason",
     }
     problem = meaning.problem.format(**names)
@@ -69,6 +74,15 @@ def error_from_answer(
         throttled = answer.status in (429, 503) or answer.code == "OperationTimedOut"
         return UnavailableError(*rest, throttled=throttled, retry_after=answer.retry_after)
     return meaning.kind(*rest)
+
+
+def command_names(address: BlobAddress) -> dict[str, str]:
+    """What remedies call the parts of `address`; `quoted` is the blob's name as shells take it."""
+    return {
+        "account": address.account,
+        "container": address.container,
+        "quoted": shlex.quote(address.blob),
+    }
 
 
 def read_answer(
@@ -136,7 +150,9 @@ def _meaning(answer: ServiceAnswer) -> Meaning:
 
 
 _SECRETS = (
-    re.compile(r"(?i)\b(sig|signature|accountkey|sharedaccesssignature|skt?oken)=[^\s'\"<>;]+"),
+    re.compile(
+        r"(?i)\b(sig|signature|accountkey|sharedaccesssignature|(?:\w+_)?token)=[^\s'\"<>;]+"
+    ),
     re.compile(r"(?i)\b(bearer|sharedkey|basic) +[^\s'\",;]+"),
     re.compile(r"(?<=://)[^/@\s]+(?=@)"),
 )

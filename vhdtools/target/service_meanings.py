@@ -24,6 +24,7 @@ __all__ = [
     "BY_CODE",
     "BY_DETAIL",
     "BY_STATUS",
+    "DELETE_FIRST",
     "DISK_ACCESS",
     "FAILING",
     "FOREIGN",
@@ -50,11 +51,11 @@ _ROLE = (
 _OTHER_WRITER = (
     "Wait until the other upload ends; if there is none, the lease runs out within a minute, or "
     "break it: az storage blob lease break --account-name {account} --container-name {container} "
-    "--blob-name '{blob}'."
+    "--blob-name {quoted}."
 )
-_DELETE_FIRST = (
+DELETE_FIRST = (
     "Delete it first, or choose another name: az storage blob delete --account-name {account} "
-    "--container-name {container} --name '{blob}'."
+    "--container-name {container} --name {quoted}."
 )
 DISK_ACCESS = (
     "Get a new upload SAS: az disk grant-access --access-level Write. A disk that is secured by "
@@ -186,11 +187,11 @@ BY_CODE: dict[str, Meaning] = {
         TargetRefusedError,
         "the blob has snapshots, and cannot be replaced",
         "Delete them too: az storage blob delete --delete-snapshots include --account-name "
-        "{account} --container-name {container} --name '{blob}'.",
+        "{account} --container-name {container} --name {quoted}.",
     ),
-    "InvalidBlobType": Meaning(TargetRefusedError, "the blob is not a page blob", _DELETE_FIRST),
+    "InvalidBlobType": Meaning(TargetRefusedError, "the blob is not a page blob", DELETE_FIRST),
     "ResourceTypeMismatch": Meaning(
-        TargetRefusedError, "what is there is not a page blob", _DELETE_FIRST
+        TargetRefusedError, "what is there is not a page blob", DELETE_FIRST
     ),
     "BlobImmutableDueToPolicy": Meaning(
         TargetRefusedError,

@@ -6,6 +6,7 @@ sending from connecting when it comes to time-outs, and copies what it receives.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import deque
 from typing import Any
@@ -45,8 +46,9 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
     def close(self) -> None:
         """Close idle connections now, and the others when they are done."""
         self._closed = True
-        while self._idle:
-            self._idle.pop().close()
+        with contextlib.suppress(IndexError):  # several threads may empty it
+            while True:
+                self._idle.pop().close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
@@ -73,6 +75,8 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
             _log.debug("%s %s: %d, %s", request.method, url.path, answer.status, request_id)
         if connection.reusable and not self._closed and len(self._idle) < self._keep:
             self._idle.append(connection)
+            if self._closed:  # since the check before: whoever closed may have missed it
+                self.close()
         else:
             connection.close()
         return ReceivedResponse(request, answer)

@@ -75,7 +75,8 @@ def read_back(
         raise UsageError(
             target.name,
             "what is written here cannot be read back with these credentials",
-            "End the disk's upload, then verify a URL from `az disk grant-access`.",
+            "End the disk's upload (az disk revoke-access), then verify the URL that "
+            "az disk grant-access --access-level Read gives.",
         )
     state = connection.call(target.state)
     if state is None:
