@@ -125,9 +125,60 @@ class TestOtherAccounts:
     URL = "https://other.blob.core.windows.net/vhds/x.vhd"
 
     def test_what_is_of_one_account_is_not_sent_to_another(self) -> None:
-        found = find(self.URL, without("AZURE_STORAGE_SAS_TOKEN"))
+        found = find(self.URL, EVERYTHING)
         assert isinstance(found.credential, Identity)
         assert found.connection_string is None
+
+    @pytest.mark.parametrize("secret", ["AZURE_STORAGE_SAS_TOKEN", "AZURE_STORAGE_KEY"])
+    @pytest.mark.parametrize(
+        ("account_url", "used"),
+        [
+            ("https://acct.blob.core.windows.net", True),
+            ("https://ACCT.blob.core.windows.net", True),
+            ("https://acct.z12.blob.storage.azure.net", True),
+            ("https://acct.blob.core.usgovcloudapi.net", True),
+            ("https://acct.blob.core.chinacloudapi.cn", True),
+            ("http://127.0.0.1:10000/acct", True),
+            ("https://other.blob.core.windows.net", False),
+            ("https://acct.evil.net", False),
+            ("https://acct.blob.evil.net", False),
+            ("https://acct.blob.core.windows.net.evil.net", False),
+            ("https://evil.net.blob.core.windows.net", False),
+            ("https://other.blob.core.windows.net/acct", False),
+            ("https://10.0.0.1/acct", False),
+            ("https://localhost:1/other", False),
+        ],
+    )
+    def test_whose_a_url_is(self, account_url: str, used: bool, secret: str) -> None:
+        url = f"{account_url}/vhds/x.vhd"
+        environment = {"AZURE_STORAGE_ACCOUNT": "acct", secret: EVERYTHING[secret]}
+        assert (secret in find(url, environment).description) is used
+
+    def test_a_sas_without_an_account(self) -> None:
+        """The Azure CLI uses it for any account; here it does not leave Azure."""
+        environment = {"AZURE_STORAGE_SAS_TOKEN": TOKEN}
+        for url, used in [
+            (URL, True),
+            (self.URL, True),
+            ("https://evil.net/vhds/x.vhd", False),
+            ("https://acct.blob.core.windows.net.evil.net/vhds/x.vhd", False),
+            ("https://127.0.0.1/acct/vhds/x.vhd", False),
+        ]:
+            assert ("SAS" in find(url, environment).description) is used
+        elsewhere = {**environment, "AZURE_STORAGE_SERVICE_ENDPOINT": "https://blobs.example.com"}
+        assert "SAS" not in find(URL, elsewhere).description
+        assert "SAS" in find("https://blobs.example.com/vhds/x.vhd", elsewhere).description
+
+    def test_a_string_in_the_environment_that_is_none(self, tmp_path: Path) -> None:
+        """It matters only where it would be used."""
+        environment = {"AZURE_STORAGE_CONNECTION_STRING": "half a"}
+        for destination in (URL, "vhds/x.vhd"):
+            assert find(destination, environment, connection_string=STRING).connection_string
+            with pytest.raises(UsageError, match=r"connection string"):
+                find(destination, environment)
+        file = tmp_path / "sas"
+        file.write_text(TOKEN)
+        assert find(URL, environment, sas_file=str(file)).credential == TOKEN
 
     def test_a_connection_string_that_was_asked_for(self) -> None:
         found = find(self.URL, connection_string=STRING)

@@ -4,13 +4,19 @@ In this order: a SAS in the destination's URL; `--connection-string`; `--sas-fil
 AZURE_STORAGE_CONNECTION_STRING; AZURE_STORAGE_SAS_TOKEN; AZURE_STORAGE_KEY with
 AZURE_STORAGE_ACCOUNT; else whoever is signed in (azure-identity's DefaultAzureCredential). The
 variables are the Azure CLI's; AZURE_STORAGE_AUTH_MODE=login skips its keys and SAS, as there, and
-AZURE_STORAGE_SERVICE_ENDPOINT is the URL of the account's blob service. What the environment says
-of one account is not used for a URL that names another.
+AZURE_STORAGE_SERVICE_ENDPOINT is the URL of the account's blob service.
+
+What the environment says of one account is not used for a URL that names another. A URL names the
+account of AZURE_STORAGE_ACCOUNT if its host is ACCOUNT.blob. in one of Azure's own domains, or this
+machine, with the account first in the path; any other host must be that of
+AZURE_STORAGE_SERVICE_ENDPOINT. A SAS with neither variable set, which the Azure CLI would use for
+any account, goes to Azure's own domains only.
 """
 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +30,18 @@ from vhdtools.target.destination import (
     is_url_destination,
     open_target,
 )
+from vhdtools.target.network import is_loopback
 from vhdtools.target.page_target import PageTarget
 
 __all__ = ["Credentials", "find_credentials"]
 
 _MAX_SAS_FILE = 64 * 1024
 _IDENTITY = "the signed-in identity (DefaultAzureCredential)"
+_AZURE_HOST = re.compile(
+    r"(?P<account>[a-z0-9-]+)\.((z\d+|privatelink)\.)?blob\."
+    r"(core\.(windows\.net|chinacloudapi\.cn|usgovcloudapi\.net|cloudapi\.de)|storage\.azure\.net)"
+)
+"""Azure's public and sovereign clouds, and accounts in a DNS zone of their own."""
 _OTHERS = (
     "Or give a URL with a SAS, --connection-string or --sas-file, or set AZURE_STORAGE_SAS_TOKEN, "
     "or AZURE_STORAGE_ACCOUNT and AZURE_STORAGE_KEY."
@@ -92,16 +104,16 @@ def find_credentials(
     signs_in = environment.get("AZURE_STORAGE_AUTH_MODE", "").lower() == "login"
     if url_sas is not None:
         return _url_sas(address, signs_in=signs_in)
-    surroundings = _Environment.read(environment, address)
     if connection_string is not None:
         account = parse_connection_string(connection_string)
         return Credentials(
             f"--connection-string ({_kind(account)})", connection_string=connection_string
         )
+    surroundings = _Environment(environment, address)
     if sas_file is not None:
-        return _from_file(Path(sas_file), surroundings.account_url)
+        return _from_file(Path(sas_file), surroundings.account_url())
     found = None if signs_in else next(surroundings.secrets(), None)
-    return found or _signed_in(destination, address, surroundings.account_url)
+    return found or _signed_in(destination, address, surroundings.account_url())
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,46 +122,72 @@ class _Environment:
 
     variables: Mapping[str, str] = field(repr=False)
     address: BlobAddress | None
-    connection: StorageAccount | None
-    account_url: str | None
 
-    @classmethod
-    def read(cls, variables: Mapping[str, str], address: BlobAddress | None) -> _Environment:
-        text = variables.get("AZURE_STORAGE_CONNECTION_STRING")
-        connection = parse_connection_string(text) if text else None
-        if connection and address and connection.account_url != address.account_url:
-            connection = None
-        name = variables.get("AZURE_STORAGE_ACCOUNT")
-        url = variables.get("AZURE_STORAGE_SERVICE_ENDPOINT")
-        if not url and connection:
-            url = connection.account_url
-        if not url and name:
-            url = f"https://{name}.blob.core.windows.net"
-        return cls(variables, address, connection, url or None)
+    def account_url(self) -> str | None:
+        """Where CONTAINER/BLOB is; None where nothing says so, or the destination is a URL."""
+        if self.address is not None:
+            return None
+        if endpoint := self._value("AZURE_STORAGE_SERVICE_ENDPOINT"):
+            return endpoint
+        if connection := self._connection():
+            return connection.account_url
+        name = self._value("AZURE_STORAGE_ACCOUNT")
+        return f"https://{name}.blob.core.windows.net" if name else None
 
     def secrets(self) -> Iterator[Credentials]:
         """The credentials that are there, the first to be used first."""
-        if self.connection:
+        if connection := self._connection():
             yield Credentials(
-                f"AZURE_STORAGE_CONNECTION_STRING ({_kind(self.connection)})",
+                f"AZURE_STORAGE_CONNECTION_STRING ({_kind(connection)})",
                 connection_string=self.variables["AZURE_STORAGE_CONNECTION_STRING"],
             )
-        if sas := self.variables.get("AZURE_STORAGE_SAS_TOKEN"):
+        name = self._value("AZURE_STORAGE_ACCOUNT")
+        sas = self._value("AZURE_STORAGE_SAS_TOKEN")
+        if sas and self._is_meant(name):
             yield Credentials(
                 "the SAS in AZURE_STORAGE_SAS_TOKEN",
                 credential=checked_sas("AZURE_STORAGE_SAS_TOKEN", sas),
-                account_url=self.account_url,
+                account_url=self.account_url(),
             )
-        name = self.variables.get("AZURE_STORAGE_ACCOUNT")
-        key = self.variables.get("AZURE_STORAGE_KEY")
-        if name and key and (self.address is None or self.address.account == name):
+        key = self._value("AZURE_STORAGE_KEY")
+        if name and key and self._is_meant(name):
             from azure.core.credentials import AzureNamedKeyCredential
 
             yield Credentials(
                 f"the key of account {name} in AZURE_STORAGE_KEY",
                 credential=AzureNamedKeyCredential(name, key),
-                account_url=self.account_url,
+                account_url=self.account_url(),
             )
+
+    def _value(self, name: str) -> str:
+        return self.variables.get(name, "")
+
+    def _connection(self) -> StorageAccount | None:
+        text = self._value("AZURE_STORAGE_CONNECTION_STRING")
+        connection = parse_connection_string(text) if text else None
+        if connection and self.address and connection.account_url != self.address.account_url:
+            return None
+        return connection
+
+    def _is_meant(self, name: str) -> bool:
+        """Whether the destination is in the account that the environment names, or may be."""
+        if self.address is None:
+            return True
+        endpoint = self._value("AZURE_STORAGE_SERVICE_ENDPOINT").rstrip("/")
+        if endpoint and endpoint == self.address.account_url:
+            return True
+        account = _account_at(self.address)
+        if name:
+            return account == name
+        return account is not None and not endpoint and not is_loopback(self.address.host)
+
+
+def _account_at(address: BlobAddress) -> str | None:
+    """The account that a URL names for certain; None where its host could be anybody's."""
+    if is_loopback(address.host):
+        return address.account
+    found = _AZURE_HOST.fullmatch(address.host)
+    return found["account"] if found else None
 
 
 def _url_sas(address: BlobAddress | None, *, signs_in: bool) -> Credentials:
