@@ -11,15 +11,20 @@ from pathlib import Path
 from benchmarks import cases, disks
 from benchmarks.cases import Case
 from benchmarks.contenders import contender, names
+from benchmarks.discarding import DiscardingError
+from benchmarks.disks import RoomError
 from benchmarks.goals import goals, goals_table
 from benchmarks.model_report import model_text
 from benchmarks.places import RESULTS
-from benchmarks.render import render
+from benchmarks.render import RenderError, render
 from benchmarks.report import write_report
 from benchmarks.results import load_all, save
 from benchmarks.runner import measure_case
 from benchmarks.table import case_table
 from benchmarks.targets import TARGETS
+from benchmarks.tools import ToolError
+from tests.support.azurite import AzuriteError
+from tests.support.node import NodeError
 
 _TERMINATED = 143
 
@@ -29,7 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Ended by a signal, it still stops what it started.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(_TERMINATED))
-    done: int = options.run(options)
+    try:
+        done: int = options.run(options)
+    except (RoomError, ToolError, RenderError, DiscardingError, AzuriteError, NodeError) as error:
+        print(error, file=sys.stderr)
+        return 1
     return done
 
 

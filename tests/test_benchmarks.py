@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,7 @@ from benchmarks.content import (
 )
 from benchmarks.discarding import Put, puts_problem, read_log
 from benchmarks.disks import Disk
+from benchmarks.filling import write_random
 from benchmarks.measure import CommandError, measure, measure_all
 from benchmarks.os_tree import write_os_disk
 from benchmarks.push import PushError, Write, push
@@ -191,6 +193,14 @@ def test_a_disk_is_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert first.known.data_bytes == PAGE
 
 
+def test_too_little_room_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VHDTOOLS_BENCHMARKS_WORK", str(tmp_path))
+    large = disks.Recipe("too large", disks.fixed("large", Path.touch), room=1 << 60)
+    monkeypatch.setitem(disks.RECIPES, "large", large)
+    with pytest.raises(disks.RoomError, match="VHDTOOLS_BENCHMARKS_WORK"):
+        disks.get_disk("large")
+
+
 def test_scattered_data_is_as_much_as_is_wanted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,7 +214,8 @@ def test_a_child_is_built_as_it_is_described(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("VHDTOOLS_BENCHMARKS_WORK", str(tmp_path))
-    parent = disks.Recipe("random", disks.dense("parent", 16 * BLOCK))
+    fill = partial(write_random, size=16 * BLOCK, seed="parent")
+    parent = disks.Recipe("random", disks.fixed("parent", fill))
     # So much that changes would overlap if they could.
     child = disks.Recipe("changed", disks.child("child", "parent", "parent", BLOCK))
     monkeypatch.setitem(disks.RECIPES, "parent", parent)
