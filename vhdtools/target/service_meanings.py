@@ -62,7 +62,8 @@ DISK_ACCESS = (
     "Microsoft Entra ID wants a signed-in identity as well: set AZURE_STORAGE_AUTH_MODE=login."
 )
 _REPORT = (
-    "This is a fault of vhdtools or of something between it and the service: please report it."
+    "This is a fault of vhdtools or of something between it and the service: report it to the "
+    "maintainers."
 )
 _LOST = Meaning(TargetBusyError, "the lease was lost: another writer took it over", _OTHER_WRITER)
 _HELD = Meaning(TargetBusyError, "another writer holds the lease", _OTHER_WRITER)

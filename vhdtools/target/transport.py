@@ -6,7 +6,6 @@ sending from connecting when it comes to time-outs, and copies what it receives.
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections import deque
 from typing import Any
@@ -46,9 +45,12 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
     def close(self) -> None:
         """Close idle connections now, and the others when they are done."""
         self._closed = True
-        with contextlib.suppress(IndexError):  # several threads may empty it
-            while True:
-                self._idle.pop().close()
+        while True:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # several threads may empty it
+                return
+            connection.close()
 
     def __exit__(self, *_: object) -> None:
         self.close()
