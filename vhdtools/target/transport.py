@@ -7,6 +7,7 @@ sending from connecting when it comes to time-outs, and copies what it receives.
 from __future__ import annotations
 
 import logging
+import threading
 from collections import deque
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -36,7 +37,7 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._idle: deque[Connection] = deque()
         self._keep = keep
         self._timeouts = timeouts
-        self._closed = False
+        self._closed = threading.Event()
         self._routes: dict[tuple[str, ...], tuple[Origin, str | None]] = {}
 
     def open(self) -> None:
@@ -44,7 +45,7 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
 
     def close(self) -> None:
         """Close idle connections now, and the others when they are done."""
-        self._closed = True
+        self._closed.set()
         while True:
             try:
                 connection = self._idle.pop()
@@ -75,9 +76,9 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
             # Without the query, where a SAS would be.
             request_id = answer.header("x-ms-request-id") or "-"
             _log.debug("%s %s: %d, %s", request.method, url.path, answer.status, request_id)
-        if connection.reusable and not self._closed and len(self._idle) < self._keep:
+        if connection.reusable and not self._closed.is_set() and len(self._idle) < self._keep:
             self._idle.append(connection)
-            if self._closed:  # since the check before: whoever closed may have missed it
+            if self._closed.is_set():  # since the check before: whoever closed may have missed it
                 self.close()
         else:
             connection.close()
