@@ -14,7 +14,7 @@ from vhdtools.errors import TargetRefusedError
 from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
-from vhdtools.target.page_target import TargetCapabilities, TargetState
+from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range
 
 __all__ = ["ManagedDiskTarget"]
 
@@ -78,6 +78,7 @@ class ManagedDiskTarget:
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """Get Blob, one range. Raises TargetRefusedError with an upload SAS."""
+        check_range(offset, len(buffer), self._blob.size)
         if not self._reads():
             raise TargetRefusedError(
                 self.name,
