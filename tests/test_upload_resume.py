@@ -999,6 +999,15 @@ class TestManagedDisk:
         assert not result.resumed_proven
         assert target.writes == writes
 
+    def test_when_all_but_the_footer_is_there_the_footer_is_sent(self) -> None:
+        content = CONTENT[:-PAGE] + b"\1" * PAGE
+        target = MemoryTarget(DISK)
+        runs = [(at, content[at : at + RUN]) for at in range(0, len(content), 2 * MIB)]
+        target.exists_with(len(whole()), *runs, (len(content) - PAGE, content[-PAGE:]))
+        result = upload(target, content)
+        assert result.sent_bytes == PAGE
+        assert target.held() == whole(content)
+
     def test_pages_of_another_disk_are_refused(self) -> None:
         target = self.there((0, CONTENT[:RUN]), (MIB, b"\7" * PAGE))
         target.store(2 * MIB, CONTENT[2 * MIB : 2 * MIB + RUN])
