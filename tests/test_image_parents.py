@@ -432,3 +432,18 @@ def test_moved_together(tmp_path: Path) -> None:
     moved = tmp_path / "moved"
     shutil.move(tree, moved)
     assert reads(moved / "Snapshots" / "child.avhd")
+
+
+@pytest.mark.parametrize("disk_type", [DiskType.DYNAMIC, DiskType.FIXED])
+def test_a_parent_is_read_beyond_its_geometry(tmp_path: Path, disk_type: int) -> None:
+    """Virtual PC's own disks end at their geometry, but a child over one may go on further."""
+    word, child = "P" * 20, "A" + "-" * 19
+    shape = {"cylinders": 1, "heads": 2, "sectors_per_track": 4}
+    parent = Recipe(word, disk_type=disk_type, footer={"creator_application": b"vpc ", **shape})
+    place(tmp_path / "parent.vhd", parent)
+    with open_image(tmp_path / "parent.vhd") as image:
+        assert image.virtual_size == 8 * 512
+    with open_image(place(tmp_path / "child.vhd", child_of("parent.vhd", child))) as image:
+        buffer = bytearray(image.virtual_size)
+        image.read_into(0, buffer)
+    assert buffer == guest_view(child, word)

@@ -216,6 +216,9 @@ def _show_map(disks: tuple[str, ...], map_to: str, reading: dict[str, Any]) -> N
 
     if len(disks) > 1:
         raise click.UsageError("A picture is of one disk.")
+    picture = Path(map_to)
+    if any(picture.exists() and Path(disk).exists() and picture.samefile(disk) for disk in disks):
+        raise click.UsageError(f"{map_to} is the disk itself: name another file for the picture.")
     draw_picture(map_disk(disks[0], PICTURE_CELLS, **reading), Path(map_to))
     click.echo(f"Wrote {map_to}", err=True)
 

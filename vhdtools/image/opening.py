@@ -27,6 +27,7 @@ from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
 from vhdtools.image.wording import printable
+from vhdtools.layout import FOOTER_SIZE
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
 
@@ -151,9 +152,9 @@ def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
     base = None
     if chain.raw is not None:
         base = FlatImage(chain.raw, 0, chain.raw.size, None)
-    for link in chain.links:
+    for number, link in enumerate(chain.links):
         footer, header = link.structure.footer, link.structure.header
-        size = link.soundness.guest_size
+        size = _held_size(link) if number else link.soundness.guest_size
         if header is not None:
             layers.append(BlockFile(link.source, link.structure.bat, header.block_size, size))
         else:
@@ -169,6 +170,22 @@ def _refuse_flaws(link: Link) -> None:
     for flaw in link.soundness.flaws:
         kind = UnsupportedImageError if flaw.unsupported else DamagedImageError
         raise kind(str(link.structure.path), flaw.problem, flaw.remedy, flaw.offset)
+
+
+def _held_size(link: Link) -> int:
+    """How far a parent is read: as far as its file holds its current size.
+
+    The size rule says what the guest of the first disk sees. A parent cut at its geometry would
+    lack what its child, of the full size, was made over.
+    """
+    footer, header = link.structure.footer, link.structure.header
+    if footer is None:
+        return link.soundness.guest_size
+    if header is not None:
+        held = len(link.structure.bat) * header.block_size
+    else:
+        held = link.source.size - FOOTER_SIZE
+    return max(link.soundness.guest_size, min(footer.current_size, held))
 
 
 def _base_of(link: Link, fixed_base: FixedBase | None) -> int:

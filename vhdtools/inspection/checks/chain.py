@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
@@ -84,15 +84,12 @@ def _compare(child: Link, parent: Link) -> Iterator[Finding]:
             f"the parent has {size_text(parent.soundness.guest_size)}, "
             f"the disk has {size_text(child.soundness.guest_size)}"
         )
-    written = datetime.fromtimestamp(
-        parent.source.fingerprint.mtime_ns // 1_000_000_000, tz=timezone.utc
-    )
-    since_epoch = int((written - EPOCH).total_seconds())
+    since_epoch = parent.source.fingerprint.mtime_ns // 1_000_000_000 - int(EPOCH.timestamp())
     stamp = header.parent_timestamp
     if stamp and stamp != footer.timestamp and abs(stamp - since_epoch) > _SECONDS_DIFFER:
         then = EPOCH + timedelta(seconds=stamp)
         yield kinds.PARENT_TIME_STAMP.found(
-            f"the parent was last written on {written:%Y-%m-%d %H:%M:%S} UTC, "
+            f"the parent was last written on {_time_text(since_epoch)}, "
             f"the disk remembers {then:%Y-%m-%d %H:%M:%S} UTC",
             at + _AT["parent_timestamp"],
         )
@@ -132,3 +129,10 @@ _OUTCOMES: dict[str, tuple[Kind, str]] = {
 
 def _shown(path: object) -> str:
     return printable(str(path))
+
+
+def _time_text(since_epoch: int) -> str:
+    try:
+        return f"{EPOCH + timedelta(seconds=since_epoch):%Y-%m-%d %H:%M:%S} UTC"
+    except OverflowError:  # a file system may hold any time
+        return f"{since_epoch:,} s from 2000-01-01 UTC"
