@@ -378,3 +378,12 @@ def test_a_blob_that_cannot_be_meant_stops_no_other_disk(tmp_path: Path) -> None
     ]
     assert documents[2]["format"] == "vhd"
     assert "secret" not in result.output
+
+
+def test_no_picture_is_drawn_over_the_disk(tmp_path: Path) -> None:
+    disk = place(tmp_path / "disk.svg", Recipe("A-B-"))
+    before = disk.read_bytes()
+    result = run("--map", disk, disk)
+    assert result.exit_code == 2
+    assert "is the disk itself" in result.stderr
+    assert disk.read_bytes() == before
