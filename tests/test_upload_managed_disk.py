@@ -110,10 +110,12 @@ def test_killed_anywhere_it_goes_on_by_page_ranges(serve: Serve, disk: Path, ski
         [*command, "--managed-disk", "--no-progress", "--workers", "2"],
         stdout=subprocess.DEVNULL,
     ) as process:
-        while not server.stats().faults:
-            assert process.poll() is None
-            time.sleep(0.005)
-        process.kill()
+        try:
+            while not server.stats().faults:
+                assert process.poll() is None
+                time.sleep(0.005)
+        finally:
+            process.kill()
     server.clear_faults()
     server.release()
     result = vhdtools.upload(disk, server.blob_url(NAME), options=OPTIONS, managed_disk=True)

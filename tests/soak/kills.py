@@ -14,7 +14,6 @@ import hashlib
 import json
 import os
 import random
-import resource
 import subprocess
 import sys
 import time
@@ -45,6 +44,7 @@ CHUNK = 4 * MIB
 RATE = 24 * MIB
 INTERVAL = 0.2
 PATIENCE = 60.0
+CASES_PER_SERVER = 8
 
 
 def run_kills(
@@ -61,20 +61,18 @@ def run_kills(
     disks = [make_disk(folder / f"{kind}-{mib}", kind, rng, mib) for kind in KINDS for mib in sizes]
     started = time.monotonic()
     left, cases = count - azurite_count, 0
-    with PageBlobServer() as server:
-        server.create_container("disks")
-        while left > 0:
-            cases += 1
-            one = _Strict(report, server, rng, rng.choice(disks), f"disks/{cases}.vhd")
-            left -= one.run(min(left, rng.choice([1, 1, 1, 2, 3])))
-            say(f"{left + azurite_count} kill points to go")
-        report.figures["strict service"] = {
-            "written bytes": server.stats().written_bytes,
-            "bytes written again": server.stats().rewritten_bytes,
-        }
-    report.figures["most memory of an upload, MiB"] = round(
-        resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-    )
+    while left > 0:
+        with PageBlobServer() as server:  # anew, as it keeps all that it is sent
+            server.create_container("disks")
+            for _ in range(CASES_PER_SERVER):
+                cases += 1
+                one = _Strict(report, server, rng, rng.choice(disks), f"disks/{cases}.vhd")
+                left -= one.run(min(left, rng.choice([1, 1, 1, 2, 3])))
+                say(f"{left + azurite_count} kill points to go")
+                if not left:
+                    break
+            report.count("bytes", "written", server.stats().written_bytes)
+            report.count("bytes", "written again", server.stats().rewritten_bytes)
     if azurite_count:
         with start_azurite() as azurite, _container(azurite) as container:
             while azurite_count > 0:
@@ -91,7 +89,8 @@ def run_kills(
 class _Upload:
     """`vhdtool upload` as a process."""
 
-    def __init__(self, disk: Disk, url: str, workers: int, *, slow: bool) -> None:
+    def __init__(self, report: Report, disk: Disk, url: str, workers: int, *, slow: bool) -> None:
+        self._report = report
         command = [sys.executable, "-m", "vhdtools", "upload", str(disk.path), url, "--json"]
         command += ["--no-progress", "--workers", str(workers)]
         command += ["--checkpoint-interval", str(INTERVAL), "--patience", "20"]
@@ -108,6 +107,7 @@ class _Upload:
 
     @property
     def is_running(self) -> bool:
+        self._look_at_memory()
         return self._process.poll() is None
 
     def kill(self) -> bool:
@@ -120,9 +120,20 @@ class _Upload:
 
     def result(self) -> tuple[int, dict[str, Any], str]:
         """Its exit code, its JSON and what it said, once it is done."""
+        while self.is_running:
+            time.sleep(0.05)
         output, errors = self._process.communicate(timeout=PATIENCE)
         result = json.loads(output) if output.strip() else {}
         return self._process.returncode, result, errors
+
+    def _look_at_memory(self) -> None:
+        # Not ru_maxrss, which a process inherits from the one that started it.
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+            for line in status.splitlines():
+                if line.startswith("VmHWM:"):
+                    mib = int(line.split()[1]) // 1024
+                    self._report.most("most memory of an upload, MiB", mib)
 
 
 class _Strict:
@@ -149,7 +160,9 @@ class _Strict:
             kills += 1
         self._report.count("kill points by kind of disk", self._disk.kind, kills)
         self._report.count("uploads by kills", str(kills))
-        upload = _Upload(self._disk, self._url, self._rng.choice([2, 4, 8]), slow=False)
+        upload = _Upload(
+            self._report, self._disk, self._url, self._rng.choice([2, 4, 8]), slow=False
+        )
         if self._rng.random() < 0.5:
             before = self._server.stats().requests
             while upload.is_running and self._server.stats().requests < before + 6:
@@ -187,7 +200,7 @@ class _Strict:
         moment = self._rng.choice([Moment.BEFORE_EFFECT, Moment.AFTER_EFFECT])
         before = self._stalls()
         self._server.inject(Rule(Stall(None, moment), on(blob=self._name), skip=skip))
-        upload = _Upload(self._disk, self._url, workers, slow=False)
+        upload = _Upload(self._report, self._disk, self._url, workers, slow=False)
         while upload.is_running and self._stalls() == before:
             time.sleep(0.002)
         if self._rng.random() < 0.5:
@@ -200,7 +213,7 @@ class _Strict:
 
     def _kill_at_time(self, workers: int) -> bool:
         seen, before = len(self._records()), self._server.stats().requests
-        upload = _Upload(self._disk, self._url, workers, slow=True)
+        upload = _Upload(self._report, self._disk, self._url, workers, slow=True)
         while upload.is_running and self._server.stats().requests == before:
             time.sleep(0.002)
         time.sleep(self._rng.uniform(0, 1.2 * self._disk.data_size / RATE + 0.1))
@@ -285,7 +298,9 @@ class _Emulated:
         kills = 0
         with BlobClient.from_blob_url(self._url) as blob:
             for _ in range(most):
-                upload = _Upload(self._disk, self._url, self._rng.choice([1, 4, 8]), slow=True)
+                upload = _Upload(
+                    self._report, self._disk, self._url, self._rng.choice([1, 4, 8]), slow=True
+                )
                 last = self._state(blob)
                 while upload.is_running and self._state(blob) == last:
                     time.sleep(0.02)
@@ -298,7 +313,7 @@ class _Emulated:
                 known = at if at in ("nothing", "finished") else where
                 self._report.count("state at the kill, Azurite", known)
             self._report.count("kill points against Azurite", self._disk.kind, kills)
-            upload = _Upload(self._disk, self._url, 4, slow=False)
+            upload = _Upload(self._report, self._disk, self._url, 4, slow=False)
             code, result, errors = upload.result()
             name = f"Azurite {self._disk.kind}"
             self._report.require(code == 0, f"{name}: exit code {code}: {errors}")
