@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -16,6 +17,7 @@ import click
 
 from vhdtools import __version__
 from vhdtools.cli.formatting import printable
+from vhdtools.cli.output import prepare_streams, settle_streams, tell, told_of_stdout
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
 
@@ -71,35 +73,39 @@ class _Commands(click.Group):
 
         if not standalone_mode:
             return run()
-        for stream in (sys.stdout, sys.stderr):
-            # A terminal that cannot show a character gets its escape, never a traceback.
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
+        prepare_streams()
         try:
-            code = run()
-        except click.ClickException as error:
-            error.show()
-            sys.exit(error.exit_code)
-        except click.Abort:
-            click.echo("Interrupted.", err=True)
-            sys.exit(INTERRUPTED)
-        except VhdToolsError as error:
-            _tell(str(error))
-            sys.exit(_exit_code(error))
-        except Exception as error:  # noqa: BLE001  # the last resort of a program for people
-            _tell_of_a_bug(error)
-            sys.exit(FAILED)
-        sys.exit(code if isinstance(code, int) else 0)
+            sys.exit(_exit_code_of(run))
+        finally:
+            settle_streams()
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="vhdtool", message="%(prog)s %(version)s")
 @verbose_option
-@click.pass_context
-def main(ctx: click.Context) -> None:
+def main() -> None:
     """Inspect virtual hard disks (VHD), and upload them to Azure page blobs."""
-    if os.environ.get("NO_COLOR"):
-        ctx.color = False
+
+
+def _exit_code_of(run: Callable[[], Any]) -> int:
+    """Run a command; whatever it raises is told, and has its exit code."""
+    try:
+        code = run()
+    except click.ClickException as error:
+        with suppress(OSError):
+            error.show()
+        return error.exit_code
+    except click.Abort:
+        tell("Interrupted.")
+        return INTERRUPTED
+    except Exception as raised:  # noqa: BLE001  # the last resort of a program for people
+        told = told_of_stdout(raised)
+        if isinstance(told, VhdToolsError):
+            _tell(str(told))
+            return _exit_code(told)
+        _tell_of_a_bug(told)
+        return FAILED
+    return code if isinstance(code, int) else 0
 
 
 def _debugging() -> bool:
@@ -118,7 +124,7 @@ def _exit_code(error: VhdToolsError) -> int:
 
 
 def _tell(message: str) -> None:
-    click.echo(click.style("Error: ", fg="red", bold=True) + printable(message), err=True)
+    tell(click.style("Error: ", fg="red", bold=True) + printable(message))
 
 
 def _tell_of_a_bug(error: Exception) -> None:
@@ -133,4 +139,4 @@ def _tell_of_a_bug(error: Exception) -> None:
     if _debugging():
         import traceback
 
-        click.echo(without_secrets("".join(traceback.format_exception(error))), err=True)
+        tell(without_secrets("".join(traceback.format_exception(error))))

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
@@ -15,8 +14,10 @@ from typing import Any
 
 import click
 
+from vhdtools.cli.formatting import printable
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import access_options, disk_options
+from vhdtools.cli.output import say, say_json, say_json_array, tell
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import UsageError
 from vhdtools.image import SizeRule
@@ -129,21 +130,27 @@ def _inspect(
 ) -> int:
     progress = _progress() if deep else None
     failed = False
-    objects = []
-    for number, disk in enumerate(disks):
-        if _is_remote(disk, access):
-            inspection = _inspect_remote(disk, access, reading["size_rule"])
-        else:
-            inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
-        failed = failed or inspection.has_errors
-        if as_json:
-            objects.append(inspection.to_json())
-        else:
-            click.echo(("\n\n" if number else "") + inspection_text(inspection))
+
+    def inspections() -> Iterator[Inspection]:
+        nonlocal failed
+        for disk in disks:
+            if _is_remote(disk, access):
+                inspection = _inspect_remote(disk, access, reading["size_rule"])
+            else:
+                inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
+            failed = failed or inspection.has_errors
+            yield inspection
+
+    # Each is printed before the next is made: together they might not fit into memory.
+    if not as_json:
+        for number, inspection in enumerate(inspections()):
+            say(("\n\n" if number else "") + inspection_text(inspection))
             if deep and inspection.deep is None:
-                click.echo("The content was not read: see the findings.", err=True)
-    if as_json:
-        click.echo(json.dumps(objects[0] if len(disks) == 1 else objects, indent=2))
+                tell("The content was not read: see the findings.")
+    elif len(disks) == 1:
+        say_json(next(inspections()).to_json())
+    else:
+        say_json_array(inspection.to_json() for inspection in inspections())
     return 1 if failed else 0
 
 
@@ -210,7 +217,7 @@ def _show_map(disks: tuple[str, ...], map_to: str, reading: dict[str, Any]) -> N
         from vhdtools.cli.block_map import block_map_text, cells_that_fit
 
         for disk in disks:
-            click.echo(block_map_text(map_disk(disk, cells_that_fit(), **reading)))
+            say(block_map_text(map_disk(disk, cells_that_fit(), **reading)))
         return
     from vhdtools.cli.picture import PICTURE_CELLS, draw_picture
 
@@ -220,11 +227,11 @@ def _show_map(disks: tuple[str, ...], map_to: str, reading: dict[str, Any]) -> N
     if any(picture.exists() and Path(disk).exists() and picture.samefile(disk) for disk in disks):
         raise click.UsageError(f"{map_to} is the disk itself: name another file for the picture.")
     draw_picture(map_disk(disks[0], PICTURE_CELLS, **reading), Path(map_to))
-    click.echo(f"Wrote {map_to}", err=True)
+    tell(f"Wrote {printable(map_to)}")
 
 
 def _show_lines(disks: tuple[str, ...], lines_of: Callable[[str], Iterable[str]]) -> None:
     for disk in disks:
         lines = iter(lines_of(disk))
         while some := list(islice(lines, _LINES_AT_ONCE)):
-            click.echo("\n".join(some))
+            say("\n".join(some))

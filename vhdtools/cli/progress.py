@@ -6,10 +6,9 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-import click
-
+from vhdtools.cli.output import tell
 from vhdtools.transfer.progress import NoProgress, Progress
 
 __all__ = ["choose_progress", "shown_progress"]
@@ -75,7 +74,7 @@ class _Bar:
             self.close()
 
     def note(self, text: str) -> None:
-        with self._lock:
+        with self._lock, suppress(OSError):
             self._tqdm.write(text, file=sys.stderr)
 
     def close(self) -> None:
@@ -107,10 +106,8 @@ class _Lines:
             if self._done >= self._total or now - self._said >= _LINE_SECONDS:
                 self._said = now
                 share = 100 * self._done // max(self._total, 1)
-                click.echo(
-                    f"{self._stage}: {share} % ({self._done:,} of {self._total:,} bytes)", err=True
-                )
+                tell(f"{self._stage}: {share} % ({self._done:,} of {self._total:,} bytes)")
 
     def note(self, text: str) -> None:
         with self._lock:
-            click.echo(text, err=True)
+            tell(text)

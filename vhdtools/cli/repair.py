@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import click
 
 from vhdtools.cli.formatting import heading, printable, quantity
+from vhdtools.cli.output import say
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.inspection.repair import (
     CHECKSUM_PARTS,
@@ -68,16 +69,18 @@ def repair(
     else:
         planned = plan_repair(disk, lambda found, source: plan_footers(found, source, use))
     if not planned.patches:
-        click.echo(f"{printable(disk)}: there is nothing to repair.")
+        say(f"{printable(disk)}: there is nothing to repair.")
         return
-    click.echo(heading(printable(disk)))
+    lines = [heading(printable(disk))]
     for patch in planned.patches:
-        click.echo("\n".join(_told(patch)))
+        lines += _told(patch)
     if not write:
-        click.echo("Nothing was written. Say --write to do it.")
+        say("\n".join([*lines, "Nothing was written. Say --write to do it."]))
         return
+    say("\n".join(lines), done="Nothing was written to the disk.")
     backup = write_repair(planned)
-    click.echo(f"Written. What was replaced is in {printable(str(backup))}")
+    written = f"Written. What was replaced is in {backup}"
+    say(printable(written), done=f"But the disk is repaired: {written}.")
 
 
 def _told(patch: Patch) -> Iterator[str]:

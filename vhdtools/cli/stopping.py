@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 __all__ = ["stop_on_signals"]
@@ -24,8 +24,9 @@ def stop_on_signals() -> Iterator[threading.Event]:
         if stop.is_set():
             os._exit(_INTERRUPTED)
         stop.set()
-        # Not click.echo: a handler may interrupt a write to the same stream.
-        os.write(2, _SAID)
+        # Not through sys.stderr: a handler may interrupt a write to the same stream.
+        with suppress(OSError):
+            os.write(2, _SAID)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     before = {number: signal.signal(number, handle) for number in numbers}

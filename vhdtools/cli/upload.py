@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
+from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
@@ -124,7 +124,11 @@ def upload(
             with json_on_difference(as_json), _told_how_to_go_on():
                 result = upload_disk(disk, target, options=options, stop=stop, **reading)
             said = result_to_json(result) if as_json else result_text(result)
-    click.echo(said if isinstance(said, str) else json.dumps(said, indent=2))
+    done = "" if dry_run else "The upload itself is complete."
+    if isinstance(said, str):
+        say(said, done=done)
+    else:
+        say_json(said, done=done)
 
 
 @contextmanager

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-import click
-
 from vhdtools.cli.formatting import format_size
+from vhdtools.cli.output import say_json
 from vhdtools.errors import VerificationError
 from vhdtools.transfer import UploadResult, VerifyResult
 from vhdtools.transfer.preview import Outlook, UploadPreview
@@ -129,7 +127,7 @@ def json_on_difference(as_json: bool) -> Iterator[None]:
                 "difference_offset": error.offset,
                 "message": str(error),
             }
-            click.echo(json.dumps(told, indent=2))
+            say_json(told, done=str(error))
         raise
 
 

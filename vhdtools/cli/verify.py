@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from contextlib import closing
 from typing import Any
 
@@ -10,6 +9,7 @@ import click
 
 from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
+from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
@@ -70,4 +70,8 @@ def verify(
             stop=stop,
             **reading,
         )
-    click.echo(json.dumps(verify_to_json(result), indent=2) if as_json else verify_text(result))
+    done = f"But {result.blob_url} is equal to the disk."
+    if as_json:
+        say_json(verify_to_json(result), done=done)
+    else:
+        say(verify_text(result), done=done)
