@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from click.testing import CliRunner
 
 import vhdtools.cli.inspect
-from tests.support.build_vhd import Recipe, place
+from tests.support.build_vhd import Recipe, place, write
 from tests.test_cli_upload import shown_on, terminal
 from vhdtools.cli import main
 from vhdtools.inspection import Inspection
@@ -205,3 +207,44 @@ def test_names_are_told_in_every_locale(
     for name in odd_disks:
         output("upload", name, b"file:out" + name)
         assert (tmp_path / os.fsdecode(b"out" + name)).exists()
+
+
+NAMES = [
+    b"-x.vhd",
+    b"--help",
+    b"a b.vhd",
+    b'it\'s \\ "$HOME".vhd',
+    b"~.vhd",
+    b"odd\xff1.vhd",
+    b"new\nline's \\.vhd",
+    "caf\u00e9 \u202e.vhd".encode(),
+]
+
+
+@pytest.mark.parametrize("name", NAMES, ids=repr)
+def test_commands_that_are_shown_can_be_copied(name: bytes, tmp_path: Path) -> None:
+    disk = place(tmp_path / os.fsdecode(name), Recipe("A" * 8, end_size=0))
+    inspected = subprocess.run(
+        [*VHDTOOL, "inspect", "--", os.fsdecode(name)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    commands = re.findall(r"To do: vhdtool (repair .* --write)$", inspected.stdout, re.M)
+    assert commands
+    copied = ["bash", "-c", f"{shlex.join(VHDTOOL)} {commands[0]}"]
+    subprocess.run(copied, cwd=tmp_path, stdout=subprocess.PIPE, check=True)
+    assert disk.read_bytes()[-512:] == disk.read_bytes()[:512]
+
+
+def test_commands_that_convert_can_be_copied(tmp_path: Path) -> None:
+    disk = write(tmp_path / "-x y.vhd", b"vhdxfile" + bytes(600))
+    done = subprocess.run(
+        [*VHDTOOL, "upload", "--", disk.name, "file:out.vhd"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert "force_size=on './-x y.vhd' './-x y.vhd'.vhd" in done.stderr

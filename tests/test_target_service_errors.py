@@ -310,4 +310,4 @@ def test_tokens_are_struck_out(text: str) -> None:
 def test_names_in_commands_are_quoted() -> None:
     place = BlobAddress("https://acct.blob.core.windows.net", "vhds", "it's; rm -rf $HOME.vhd")
     error = error_from_answer(place, ServiceAnswer(409, "InvalidBlobType"))
-    assert shlex.split(error.remedy.rstrip("."))[-1] == place.blob
+    assert shlex.split(error.remedy.rstrip("."))[-1] == f"--name={place.blob}"

@@ -18,6 +18,7 @@ from typing import Any
 import click
 
 from vhdtools.errors import VhdToolsError
+from vhdtools.image.wording import name_bytes
 
 __all__ = [
     "prepare_streams",
@@ -127,8 +128,4 @@ def _unicode(value: Any) -> Any:
         return [_unicode(item) for item in value]
     if not isinstance(value, str) or value.isascii():
         return value
-    try:
-        raw = value.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # a surrogate that stands for no byte, as Windows allows in names
-        raw = value.encode("utf-8", "backslashreplace")
-    return raw.decode("utf-8", "backslashreplace")
+    return name_bytes(value).decode("utf-8", "backslashreplace")

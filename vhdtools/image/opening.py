@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,7 +25,7 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
-from vhdtools.image.wording import printable
+from vhdtools.image.wording import printable, shell_quoted
 from vhdtools.layout import FOOTER_SIZE
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
@@ -121,7 +120,7 @@ def unrecognized(source: Source) -> ImageError:
     found = recognize(head, tail, source.size)
     name = str(source.path)
     if found is not None:
-        remedy = found.remedy.replace("{path}", shlex.quote(name))
+        remedy = found.remedy.replace("{path}", shell_quoted(name))
         return UnrecognizedImageError(name, f"this is {found.name}, not a VHD", remedy)
     if not source.size:
         return UnrecognizedImageError(name, "the file is empty", "Copy the disk again.")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.soundness import examine
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
+from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.structure import check_flaws
 from vhdtools.inspection.finding import Finding, Level
@@ -25,7 +25,7 @@ _TAIL = 512
 def finished(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
     """The worst first, as they were found among equals; the file's name in the remedies."""
     levels = list(Level)
-    quoted = shlex.quote(name)
+    quoted = shell_quoted(name)
     return tuple(
         replace(finding, remedy=finding.remedy.replace("{disk}", quoted))
         for finding in sorted(findings, key=lambda finding: levels.index(finding.level))

@@ -55,7 +55,7 @@ _OTHER_WRITER = (
 )
 DELETE_FIRST = (
     "Delete it first, or choose another name: az storage blob delete --account-name {account} "
-    "--container-name {container} --name {quoted}."
+    "--container-name {container} --name={quoted}."
 )
 DISK_ACCESS = (
     "Get a new upload SAS: az disk grant-access --access-level Write. A disk that is secured by "
@@ -188,7 +188,7 @@ BY_CODE: dict[str, Meaning] = {
         TargetRefusedError,
         "the blob has snapshots, and cannot be replaced",
         "Delete them too: az storage blob delete --delete-snapshots include --account-name "
-        "{account} --container-name {container} --name {quoted}.",
+        "{account} --container-name {container} --name={quoted}.",
     ),
     "InvalidBlobType": Meaning(TargetRefusedError, "the blob is not a page blob", DELETE_FIRST),
     "ResourceTypeMismatch": Meaning(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
+from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.checks.locators import file_name
 from vhdtools.inspection.describe import printable, quantity, size_text
 from vhdtools.inspection.finding import Finding, Kind
@@ -59,7 +59,7 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
 
 
 def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
-    name, quoted = _shown(link.structure.path), shlex.quote(str(link.structure.path))
+    name, quoted = _shown(link.structure.path), shell_quoted(str(link.structure.path))
     flaws = link.soundness.flaws
     if flaws:
         more = f", and {quantity(len(flaws) - 1, 'error')} more" if len(flaws) > 1 else ""
