@@ -225,6 +225,18 @@ def test_a_picture_needs_matplotlib(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "pip install 'vhdtools[map]'" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "name", ["a$b$c", "$\\frac{x$", "a_$b^{$", "odd\udcff", "new\nline", "日本"]
+)
+def test_a_picture_has_any_title(name: str, tmp_path: Path) -> None:
+    disk = place(tmp_path / f"{name}.vhd", DYNAMIC)
+    result = run("--map", tmp_path / "map.svg", disk)
+    assert (result.exit_code, result.output) == (0, f"Wrote {tmp_path / 'map.svg'}\n")
+    if "$" in name:
+        # Glyphs are drawn as paths, and what they draw is in a comment.
+        assert f"<!-- {name}.vhd: 8 KiB" in (tmp_path / "map.svg").read_text("utf-8")
+
+
 def test_a_picture_that_cannot_be_written(tmp_path: Path) -> None:
     target = tmp_path / "no" / "map.svg"
     result = run("--map", target, place(tmp_path / "disk.vhd", DYNAMIC))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
-from vhdtools.cli.formatting import format_size, share_text
+from vhdtools.cli.formatting import format_size, printable, share_text
 from vhdtools.errors import UsageError
 from vhdtools.inspection.describe import short_size
 from vhdtools.inspection.disk_map import Cell, DiskMap
@@ -44,7 +45,8 @@ def draw_picture(disk_map: DiskMap, path: Path) -> None:
     ticks = sorted({0, rows // 4, rows // 2, 3 * rows // 4})
     axes.set_yticks(ticks, [short_size(row * _COLUMNS * disk_map.cell_size) for row in ticks])
     axes.set_xticks([])
-    axes.set_title(f"{Path(disk_map.path).name}: {format_size(disk_map.virtual_size)}", loc="left")
+    title = f"{printable(Path(disk_map.path).name)}: {format_size(disk_map.virtual_size)}"
+    axes.set_title(title, loc="left", parse_math=False)
     axes.set_xlabel(f"one cell is {short_size(disk_map.cell_size)}, a row {_COLUMNS} cells")
     total = disk_map.total
     parts = [
@@ -64,7 +66,10 @@ def draw_picture(disk_map: DiskMap, path: Path) -> None:
         frameon=False,
     )
     try:
-        figure.savefig(path)
+        with warnings.catch_warnings():
+            # A character that the font has not is drawn as a box.
+            warnings.filterwarnings("ignore", r"Glyph \d+ .* missing from font", UserWarning)
+            figure.savefig(path)
     except OSError as error:
         raise UsageError(str(path), f"cannot be written: {error.strerror or error}") from error
 
