@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,7 +26,7 @@ from vhdtools.cli import main
 from vhdtools.errors import DamagedImageError, SourceChangedError, SourceReadError, UsageError
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
-from vhdtools.inspection import inspect
+from vhdtools.inspection import inspect, repairing
 from vhdtools.inspection.repair import Patch, Which, plan_checksums, plan_footers
 from vhdtools.inspection.repairing import Repair, plan_repair, plan_undo, write_repair
 from vhdtools.layout import DiskType, build_footer
@@ -271,6 +274,77 @@ def test_a_failure_names_the_backup(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(SourceReadError, match=re.escape(f"is in {backup}.")):
         write_repair(footers(path))
     assert backup.exists()
+
+
+@pytest.mark.parametrize("undo_fails_too", [False, True])
+@pytest.mark.parametrize("written", range(0, 1025, 64))
+def test_a_repair_that_failed_half_way_is_undone(
+    written: int, undo_fails_too: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = two_footers()[:-512] + b"\1" * 300
+    path = write(tmp_path / "disk.vhd", before)
+    planned = plan_repair(path, lambda *_: two_patches(before))
+    backup = tmp_path / "disk.vhd.vhdtools-backup"
+
+    def fail_after(count: int) -> None:
+        """Fail once `count` bytes are written, some of them in the middle of a write."""
+        left = count
+
+        def write_some(file: Any, item: Patch) -> None:
+            nonlocal left
+            file.seek(item.offset)
+            left -= file.write(item.new[: max(0, left)])
+            if left <= 0:
+                raise OSError(errno.EIO, "Input/output error")
+
+        monkeypatch.setattr(repairing, "_write", write_some)
+
+    fail_after(written)
+    with pytest.raises(SourceReadError, match="To put it back: vhdtool repair") as failed:
+        write_repair(planned)
+    if undo_fails_too:
+        fail_after(written // 2)
+        with suppress(SourceReadError):  # if nothing was written, there is nothing to fail
+            write_repair(plan_undo(path, backup))
+    monkeypatch.undo()
+    command = shlex.split(failed.value.remedy.partition("vhdtool ")[2])
+    assert CliRunner().invoke(main, command).exit_code == 0
+    assert path.read_bytes() == before
+    assert plan_undo(path, backup).patches == ()
+
+
+def two_patches(data: bytes) -> tuple[Patch, ...]:
+    """One of 512 bytes over 300 at the end of a file, one at its start."""
+    footer = SOUND[:512]
+    end = len(data) - 300
+    return Patch(end, data[end:], footer, "end"), Patch(0, data[:512], b"\2" * 512, "start")
+
+
+def test_an_undone_repair_is_made_again_by_its_own_backup(tmp_path: Path) -> None:
+    path = write(tmp_path / "disk.vhd", SOUND[:-100])
+    first = write_repair(footers(path))
+    second = write_repair(plan_undo(path, first))
+    assert path.read_bytes() == SOUND[:-100]
+    write_repair(plan_undo(path, second))
+    assert path.read_bytes() == SOUND
+
+
+def test_a_disk_that_grew_since_its_repair_is_not_cut(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", replace(DISK, header={"checksum": 1}))
+    backup = write_repair(checksums(path, "header"))
+    path.write_bytes(path.read_bytes()[:-512] + b"a new block" + path.read_bytes()[-512:])
+    with pytest.raises(UsageError, match="no backup of"):
+        plan_undo(path, backup)
+
+
+def test_a_write_that_takes_less_goes_on(tmp_path: Path) -> None:
+    class Short(io.BytesIO):
+        def write(self, data: Any) -> int:
+            return super().write(data[:100])
+
+    file = Short(bytes(600))
+    repairing._write(file, Patch(50, b"", b"\1" * 512, ""))
+    assert file.getvalue() == bytes(50) + b"\1" * 512 + bytes(38)
 
 
 def test_a_failure_before_the_backup_says_so(

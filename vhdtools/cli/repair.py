@@ -17,7 +17,7 @@ from vhdtools.inspection.repair import (
     plan_checksums,
     plan_footers,
 )
-from vhdtools.inspection.repairing import plan_repair, plan_undo, write_repair
+from vhdtools.inspection.repairing import plan_repair, plan_undo, way_back, write_repair
 
 __all__ = ["repair"]
 
@@ -79,8 +79,8 @@ def repair(
         return
     say("\n".join(lines), done="Nothing was written to the disk.")
     backup = write_repair(planned)
-    written = f"Written. What was replaced is in {backup}"
-    say(printable(written), done=f"But the disk is repaired: {written}.")
+    back = way_back(planned, backup)
+    say(printable(f"Written. {back}"), done=f"But the disk is written. {back}")
 
 
 def _told(patch: Patch) -> Iterator[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +14,10 @@ from typing import BinaryIO
 from vhdtools.errors import SourceChangedError, SourceReadError, UsageError
 from vhdtools.image.source import Fingerprint, Readable, open_source
 from vhdtools.image.structure import Structure, read_structure
+from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.repair import Patch
 
-__all__ = ["Repair", "plan_repair", "plan_undo", "write_repair"]
+__all__ = ["Repair", "plan_repair", "plan_undo", "way_back", "write_repair"]
 
 BACKUP_SUFFIX = ".vhdtools-backup"
 
@@ -48,36 +49,63 @@ def plan_repair(
 
 
 def plan_undo(path: str | os.PathLike[str], backup: str | os.PathLike[str]) -> Repair:
-    """Plan to put back what a repair replaced, by the backup that it wrote.
+    """Plan to put back what a repair replaced, by the backup that it wrote, or had begun to.
 
-    Raises UsageError where `backup` is no such file, or not of this disk as it is now.
+    Raises UsageError where `backup` is no such file, or not of this disk as it is now: where it
+    says something, each byte must be what was there before or what the repair wrote.
     """
     try:
         with Path(backup).open("rb") as file:
             saved = json.loads(file.read(_MAX_BACKUP))
         size = int(saved["file_size"])
-        patches = tuple(
+        done = [
             Patch(
                 int(item["offset"]),
-                bytes.fromhex(item["new"]),
                 bytes.fromhex(item["old"]),
+                bytes.fromhex(item["new"]),
                 f"back: {item['why']}",
             )
             for item in saved["patches"]
-        )
+        ]
     except OSError as error:
         raise UsageError(str(backup), f"cannot be read: {error.strerror or error}") from error
     except (ValueError, TypeError, KeyError) as error:
         raise UsageError(str(backup), "this is no backup of a repair") from error
     source = open_source(path, devices=False)
     try:
-        for patch in patches:
-            there = max(0, min(len(patch.old), source.size - patch.offset))
-            if source.read(patch.offset, there) != patch.old:
-                raise UsageError(str(backup), f"this is no backup of {path} as it is now")
-        return Repair(source.path, source.fingerprint, patches, size)
+        patches = tuple(_back(source, patch) for patch in done)
+        if not _may_have(source.size, size, done) or not all(map(_is_of, patches, done)):
+            raise UsageError(str(backup), f"this is no backup of {path} as it is now")
+        needed = tuple(patch for patch in patches if patch.old != patch.new)
+        return Repair(source.path, source.fingerprint, needed, size)
     finally:
         source.close()
+
+
+def _back(source: Readable, done: Patch) -> Patch:
+    length = max(len(done.old), len(done.new))
+    there = source.read(done.offset, max(0, min(length, source.size - done.offset)))
+    return Patch(done.offset, there, done.old, done.why)
+
+
+def _is_of(back: Patch, done: Patch) -> bool:
+    """Whether each byte is the one before or after; beyond where one of them ends, a zero may be.
+
+    Those are in a file that became longer before its bytes were written.
+    """
+    shorter = min(len(done.old), len(done.new))
+    return all(
+        back.old[at : at + 1] in (done.old[at : at + 1], done.new[at : at + 1])
+        or (at >= shorter and back.old[at] == 0)
+        for at in range(len(back.old))
+    )
+
+
+def _may_have(size: int, before: int, done: Sequence[Patch]) -> bool:
+    """Whether a file that had `before` bytes may have `size` bytes now, if nobody else wrote it."""
+    ends = [patch.offset + len(patch.new) for patch in done]
+    cut = [end for end, patch in zip(ends, done, strict=True) if len(patch.new) < len(patch.old)]
+    return min([before, *cut]) <= size <= max([before, *ends])
 
 
 def write_repair(repair: Repair) -> Path:
@@ -93,8 +121,7 @@ def write_repair(repair: Repair) -> Path:
             _check_unchanged(file, repair)
             backup = _write_backup(repair)
             for patch in repair.patches:
-                file.seek(patch.offset)
-                file.write(patch.new)
+                _write(file, patch)
             if repair.truncate_to is not None:
                 file.truncate(repair.truncate_to)
             os.fsync(file.fileno())
@@ -103,9 +130,7 @@ def write_repair(repair: Repair) -> Path:
         raise SourceReadError(
             str(error.filename or repair.path),
             f"cannot be written: {error.strerror or error}",
-            "The disk was not touched."
-            if backup is None
-            else f"What was there before is in {backup}.",
+            "The disk was not touched." if backup is None else way_back(repair, backup),
         ) from error
     return backup
 
@@ -130,9 +155,25 @@ def _check_written(file: BinaryIO, repair: Repair, backup: Path) -> None:
             raise SourceChangedError(
                 str(repair.path),
                 "what was written is not what is there now: somebody else writes, too",
-                f"What was there before is in {backup}.",
+                way_back(repair, backup),
                 patch.offset,
             )
+
+
+def way_back(repair: Repair, backup: Path) -> str:
+    """Where the backup of a repair is, and the command that puts back what it holds."""
+    disk, saved = shell_quoted(str(repair.path)), shell_quoted(str(backup))
+    return (
+        f"What was there before is in {backup}. To put it back: "
+        f"vhdtool repair {disk} --undo {saved} --write"
+    )
+
+
+def _write(file: BinaryIO, patch: Patch) -> None:
+    file.seek(patch.offset)
+    left = memoryview(patch.new)
+    while left:
+        left = left[file.write(left) :]
 
 
 def _read(file: BinaryIO, offset: int, length: int) -> bytes:
