@@ -38,6 +38,7 @@ from tests.support.build_vhd import Recipe, place
 from tests.support.uploads import dynamic, expected_blob
 from vhdtools.checksums import crc64
 from vhdtools.cli import main
+from vhdtools.transfer.footer import fixed_footer
 
 NAME = "disks/disk.vhd"
 WORD = ("A" * 32).ljust(1024, "-") * 16
@@ -249,6 +250,22 @@ class TestText:
         shown = shown_on(ours, theirs)
         assert code == 1
         assert re.search(r"\n(\x1b\[[0-9;]*m)*Error: ", shown)
+
+
+@pytest.mark.parametrize("options", [[], ["--overwrite"], ["--dry-run"]])
+def test_what_no_page_blob_holds_is_refused_before_any_request(
+    options: list[str], server: PageBlobServer, tmp_path: Path
+) -> None:
+    disk = tmp_path / "huge.vhd"
+    with disk.open("wb") as file:
+        file.truncate(8 << 40)
+        file.seek(0, os.SEEK_END)
+        file.write(fixed_footer(None, 8 << 40))
+    found = run("upload", disk, server.blob_url(NAME), *options)
+    assert found.exit_code == 1
+    assert "at most 8,796,093,022,208 bytes" in found.stderr
+    assert "az disk create" in found.stderr
+    assert not server.requests
 
 
 class TestDryRun:

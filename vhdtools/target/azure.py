@@ -10,11 +10,11 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobLeaseClient, ContentSettings
 
-from vhdtools.errors import TargetBusyError, TargetMissingError, TargetRefusedError
+from vhdtools.errors import TargetBusyError, TargetMissingError
 from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
-from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range
+from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range, check_size
 
 __all__ = ["AzureBlobTarget"]
 
@@ -44,7 +44,9 @@ class AzureBlobTarget:
     @property
     def capabilities(self) -> TargetCapabilities:
         """All of them."""
-        return TargetCapabilities(creates=True, metadata=True, lease=True, reads=True, clears=True)
+        return TargetCapabilities(
+            creates=True, metadata=True, lease=True, reads=True, clears=True, max_size=_MAX_SIZE
+        )
 
     def state(self) -> TargetState | None:
         """Get Blob Properties; metadata names come back in lower case."""
@@ -56,13 +58,7 @@ class AzureBlobTarget:
         Raises TargetRefusedError for more, before anything is sent.
         """
         check_range(0, size, size)
-        if size > _MAX_SIZE:
-            raise TargetRefusedError(
-                self.name,
-                f"a page blob has at most {_MAX_SIZE:,} bytes, and this would have {size:,}",
-                "Upload it to a managed disk, which takes up to 32 TiB: az disk create "
-                f"--upload-type Upload --upload-size-bytes {size}.",
-            )
+        check_size(self, size)
         _check_metadata(metadata)
         # Unless it is to be replaced, nothing may be there: the service itself makes sure.
         condition: dict[str, Any] = (

@@ -6,9 +6,17 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from vhdtools.errors import TargetRefusedError
 from vhdtools.ranges import PAGE, PageRange
 
-__all__ = ["MAX_WRITE", "PageTarget", "TargetCapabilities", "TargetState", "check_range"]
+__all__ = [
+    "MAX_WRITE",
+    "PageTarget",
+    "TargetCapabilities",
+    "TargetState",
+    "check_range",
+    "check_size",
+]
 
 MAX_WRITE = 4 * 1024 * 1024
 """The most bytes one Put Page takes: above it the service answers 413 (REST: Put Page)."""
@@ -34,7 +42,7 @@ class TargetCapabilities:
     `creates`: it is made (and replaced) by us, and is all zeros then; else it exists with its
     final size. `metadata`: it keeps key-value pairs, and so a checkpoint. `lease`: it can be
     locked against other writers. `reads`: what it holds can be read back. `clears`: pages can be
-    cleared; else zeros must be written.
+    cleared; else zeros must be written. `max_size`: the most bytes that fit (None: no bound).
     """
 
     creates: bool
@@ -42,6 +50,7 @@ class TargetCapabilities:
     lease: bool
     reads: bool
     clears: bool
+    max_size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,3 +150,15 @@ class PageTarget(Protocol):
     def close(self) -> None:
         """Let go of connections and files, without a word about completeness."""
         ...
+
+
+def check_size(target: PageTarget, size: int) -> None:
+    """Raise TargetRefusedError for a blob of `size` bytes that is larger than such a one can be."""
+    most = target.capabilities.max_size
+    if most is not None and size > most:
+        raise TargetRefusedError(
+            target.name,
+            f"a page blob has at most {most:,} bytes, and this would have {size:,}",
+            "Upload it to a managed disk, which takes up to 32 TiB: az disk create "
+            f"--upload-type Upload --upload-size-bytes {size}.",
+        )

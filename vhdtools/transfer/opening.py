@@ -23,7 +23,7 @@ from vhdtools.errors import (
     UsageError,
 )
 from vhdtools.ranges import PageRange, RangeList, subtract
-from vhdtools.target.page_target import TargetState
+from vhdtools.target.page_target import TargetState, check_size
 from vhdtools.transfer.checkpoint import (
     OWNER_KEY,
     Checkpoint,
@@ -73,6 +73,7 @@ def open_job(job: Job) -> Opening:
             "a managed disk cannot be read back while it is being uploaded",
             "Leave --verify out; each write's checksum is compared in any case.",
         )
+    check_size(job.target, job.blob_size)
     if not capabilities.creates:
         return _open_disk(job)
     state = job.connection.call(job.target.state)

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.layout import FOOTER_SIZE
-from vhdtools.target.page_target import PageTarget, TargetState
+from vhdtools.target.page_target import PageTarget, TargetState, check_size
 from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
 from vhdtools.transfer.footer import padded_size
 from vhdtools.transfer.plan import plan, work_size
@@ -40,9 +40,11 @@ class UploadPreview:
 def preview_image(image: DiskImage, target: PageTarget, *, overwrite: bool) -> UploadPreview:
     """Look at both sides, and say what `upload_image` would do; makes one request, if any.
 
-    Raises what reading the image, and `PageTarget.state`, raise.
+    Raises TargetRefusedError for more than the target can hold, and what reading the image, and
+    `PageTarget.state`, raise.
     """
     size = padded_size(image.virtual_size)
+    check_size(target, size + FOOTER_SIZE)
     state = target.state()
     checkpoint = Checkpoint.read(state.metadata) if state is not None else None
     outlook = _outlook(target, state, size + FOOTER_SIZE, overwrite=overwrite)
