@@ -347,6 +347,7 @@ class TestExitCodes:
             ["upload", "DISK", "URL", "--workers", "0"],
             ["upload", "DISK", "URL", "--max-rate", "fast"],
             ["upload", "DISK", "URL", "--max-rate", "0"],
+            ["upload", "DISK", "URL", "--max-rate", "10"],
             ["upload", "DISK", "URL", "--frobnicate"],
             ["upload", "DISK", "ftp://example.invalid/c/b"],
             ["upload", "DISK", "nonsense"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -247,6 +248,17 @@ class TestNothing:
         with pytest.raises(UsageError, match=r"pip install 'vhdtools\[identity\]'") as failed:
             find(destination, {"AZURE_STORAGE_ACCOUNT": "acct"})
         assert "az login" in failed.value.remedy
+
+    @pytest.mark.usefixtures("identity")
+    def test_azure_identity_warns_only_if_asked(self, capsys: pytest.CaptureFixture[str]) -> None:
+        find(URL, {})
+        root, handlers = logging.getLogger(), logging.getLogger().handlers[:]
+        root.handlers.clear()
+        try:
+            logging.getLogger("azure.identity").warning("not signed in")
+            assert capsys.readouterr().err == ""
+        finally:
+            root.handlers[:] = handlers
 
     @pytest.mark.usefixtures("no_identity")
     def test_azure_identity_is_not_needed_otherwise(self) -> None:

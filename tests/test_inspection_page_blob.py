@@ -119,6 +119,7 @@ def test_a_missing_blob_is_a_finding() -> None:
     inspection = look(MemoryTarget())
     assert codes(inspection) == ["file-unreadable"]
     assert "no such blob" in inspection.findings[0].message
+    assert "names of the container and the blob" in (inspection.findings[0].remedy or "")
 
 
 @pytest.mark.parametrize("failing", ["state", "read_into", "page_ranges"])

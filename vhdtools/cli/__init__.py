@@ -80,7 +80,12 @@ class _Commands(click.Group):
             settle_streams()
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done, 1 failed or error findings, 2 usage, 3 stopped, 130 interrupted. "
+    "After 3 and 130, the same command goes on where an upload stopped.",
+)
 @click.version_option(__version__, prog_name="vhdtool", message="%(prog)s %(version)s")
 @verbose_option
 def main() -> None:

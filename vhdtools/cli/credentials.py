@@ -15,6 +15,7 @@ any account, goes to Azure's own domains only.
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -239,6 +240,8 @@ def _identity(subject: BlobAddress | str) -> Any:
             "Install it with `pip install 'vhdtools[identity]'`, and sign in with `az login`. "
             + _OTHERS,
         ) from None
+    # Its warnings, a line for each way to sign in, are for -v: the error that follows says it, too.
+    logging.getLogger("azure").addHandler(logging.NullHandler())
     return DefaultAzureCredential()
 
 

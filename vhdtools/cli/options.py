@@ -13,6 +13,7 @@ __all__ = ["RATE", "access_options", "disk_options", "retry_options", "worker_op
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _UNITS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
+_SLOWEST = 1024  # below it, a number lacks its unit
 _RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*([KMG]?)(?:i?B)?(?:/s)?", re.IGNORECASE)
 
 
@@ -28,9 +29,13 @@ class _Rate(click.ParamType):  # type: ignore[type-arg]  # click before 8.4 has 
         rate = float(match[1]) * _UNITS[match[2].upper()] if match else 0.0
         if not rate:
             self.fail(
-                f"{value!r} is no rate in bytes per second, such as 800K, 10M or 1.5G",
+                f"{value!r} is no rate in bytes per second, such as 800K, 10M or 1.5G.",
                 param,
                 ctx,
+            )
+        if rate < _SLOWEST:
+            self.fail(
+                f"{value!r} is {rate:g} bytes per second. Say the unit: 800K, 10M.", param, ctx
             )
         return rate
 

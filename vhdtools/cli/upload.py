@@ -49,7 +49,7 @@ _AGAIN = "Then run the same command again: it goes on where this one stopped."
 @click.option(
     "--managed-disk",
     is_flag=True,
-    help="The URL is a managed disk's upload SAS (known by itself for md-… hosts).",
+    help="The URL is a managed disk's upload SAS (known by itself for md-* hosts).",
 )
 @click.option(
     "--checkpoint-interval",
@@ -91,7 +91,16 @@ def upload(
     environment names; or file:PATH.vhd for a sparse local file. Dynamic and differencing disks
     are turned into fixed ones on the way. An upload that was stopped goes on where it was when the
     same command runs again; what is there is proven equal first.
-    """
+
+    \b
+    vhdtool upload disk.vhd "https://ACCOUNT.blob.core.windows.net/vhds/disk.vhd?$SAS"
+    vhdtool upload disk.vhd vhds/disk.vhd --dry-run
+    vhdtool upload disk.vhd file:fixed.vhd
+
+    The first credentials that are there are used: a SAS in the URL, --connection-string,
+    --sas-file, AZURE_STORAGE_CONNECTION_STRING, AZURE_STORAGE_SAS_TOKEN, AZURE_STORAGE_ACCOUNT
+    with AZURE_STORAGE_KEY, or whoever is signed in.
+    """  # noqa: D301  # click looks for the backspace
     credentials = find_credentials(
         destination, connection_string=connection_string, sas_file=sas_file
     )

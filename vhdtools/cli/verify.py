@@ -47,7 +47,7 @@ def verify(
     """Read DESTINATION back and compare it with the VHD DISK, byte for byte.
 
     DESTINATION is given as for `vhdtool upload`. Only its page ranges are read: what is in none of
-    them is zero.
+    them is zero. The exit code is 0 only if both are equal.
     """
     credentials = find_credentials(
         destination, connection_string=connection_string, sas_file=sas_file

@@ -100,7 +100,8 @@ def inspect_page_blob(
     try:
         state = blob.state()
         if state is None:
-            return unreadable(blob.name, TargetError(blob.name, "there is no such blob"))
+            remedy = "Check the names of the container and the blob."
+            return unreadable(blob.name, TargetError(blob.name, "there is no such blob", remedy))
         return _inspect(blob, state, marks_in(state.metadata), size_rule, now)
     except TargetError as error:
         return unreadable(blob.name, error)

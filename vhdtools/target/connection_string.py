@@ -10,6 +10,7 @@ from vhdtools.target.blob_address import EMULATOR_ACCOUNT
 __all__ = ["StorageAccount", "parse_connection_string"]
 
 _SUBJECT = "connection string"
+_WHOLE = "Copy it whole, and put it between quotation marks: it contains semicolons."
 _EMULATOR_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
@@ -37,7 +38,7 @@ def parse_connection_string(text: str) -> StorageAccount:
             raise UsageError(
                 _SUBJECT,
                 "a part of it is not NAME=VALUE",
-                "Copy it whole, and put it between quotation marks: it contains semicolons.",
+                _WHOLE,
             )
         values[field_name.strip().lower()] = value.strip()
     if values.get("usedevelopmentstorage", "").lower() == "true":
@@ -48,7 +49,7 @@ def parse_connection_string(text: str) -> StorageAccount:
     endpoint = values.get("blobendpoint", "")
     if not endpoint:
         if not name:
-            raise UsageError(_SUBJECT, "it has neither AccountName nor BlobEndpoint")
+            raise UsageError(_SUBJECT, "it has neither AccountName nor BlobEndpoint", _WHOLE)
         scheme = values.get("defaultendpointsprotocol", "https")
         suffix = values.get("endpointsuffix", "core.windows.net")
         endpoint = f"{scheme}://{name}.blob.{suffix}"
@@ -56,7 +57,7 @@ def parse_connection_string(text: str) -> StorageAccount:
         raise UsageError(_SUBJECT, "its BlobEndpoint is not a URL")
     key = values.get("accountkey")
     if key is None and sas is None:
-        raise UsageError(_SUBJECT, "it has neither AccountKey nor SharedAccessSignature")
+        raise UsageError(_SUBJECT, "it has neither AccountKey nor SharedAccessSignature", _WHOLE)
     if key is not None and not name:
         raise UsageError(_SUBJECT, "it has an AccountKey and no AccountName")
     return StorageAccount(

@@ -57,7 +57,7 @@ def error_from_answer(
     meaning = _meaning(answer)
     names = {
         **command_names(address),
-        "detail": without_secrets(answer.detail) or "it gives no reason",
+        "detail": without_secrets(answer.detail) or "the service gives no reason",
     }
     problem = meaning.problem.format(**names)
     shown = f"HTTP {answer.status}"

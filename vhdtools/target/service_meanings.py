@@ -54,8 +54,8 @@ _OTHER_WRITER = (
     "--blob-name {quoted}."
 )
 DELETE_FIRST = (
-    "Delete it first, or choose another name: az storage blob delete --account-name {account} "
-    "--container-name {container} --name={quoted}."
+    "To upload here, delete it first, or choose another name: az storage blob delete "
+    "--account-name {account} --container-name {container} --name={quoted}."
 )
 DISK_ACCESS = (
     "Get a new upload SAS: az disk grant-access --access-level Write. A disk that is secured by "
