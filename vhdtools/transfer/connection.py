@@ -71,6 +71,8 @@ class Connection:
 
         def collect() -> None:
             start = max(offset, found.end)
+            if start == offset + length:
+                return  # all was told, and asking whether there is more failed
             for item in self.target.page_ranges(start, offset + length - start):
                 found.append(item)
 
