@@ -12,6 +12,7 @@ from vhdtools.checksums import crc64
 from vhdtools.errors import SourceReadError
 from vhdtools.ranges import PAGE, Extent, PageRange
 from vhdtools.target.page_target import MAX_WRITE
+from vhdtools.transfer import chunks
 from vhdtools.transfer.chunks import ChunkReader, Digester, Sender
 from vhdtools.transfer.ledger import Ledger
 from vhdtools.transfer.plan import MERGE_GAP, Chunk, plan, work_size
@@ -103,6 +104,28 @@ def test_a_buffer_holds_nothing_of_the_chunk_before() -> None:
     expected = bytearray(8 * PAGE)
     expected[PAGE : 2 * PAGE] = expected[5 * PAGE : 6 * PAGE] = b"\1" * PAGE
     assert reader.read(sparse)[: 8 * PAGE] == expected
+
+
+@given(disks(), st.sampled_from([PAGE, 3 * PAGE, MAX_WRITE]))
+@settings(max_examples=50)
+def test_reading_unless_zero_gives_the_chunk_or_nothing(
+    disk: tuple[bytes, list[Extent]], piece: int
+) -> None:
+    content, extents = disk
+    image = MemoryImage(content, extents)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(chunks, "_PIECE", piece)
+        reader = ChunkReader(image.read_into)
+        for first in (0, len(content) // PAGE // 2 * PAGE):
+            reads = tuple(PageRange(e.offset, e.length) for e in image.extents(first) if not e.zero)
+            chunk = Chunk(first, len(content) - first, reads)
+            found = reader.read_unless_zero(chunk)
+            if any(content[first:]):
+                assert found is not None
+                assert found[: chunk.length] == content[first:]
+                assert found is reader.read(chunk), "one buffer for a thread"
+            else:
+                assert found is None
 
 
 def test_unconfirmed_writes_are_counted() -> None:
