@@ -13,6 +13,7 @@ import http.client
 import select
 import socket
 import ssl
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -23,7 +24,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 
 _MAX_HEAD = 64 * 1024
 _MAX_BODY = 256 * 1024 * 1024  # a list of page ranges, unpaged, of a very fragmented blob
-_PIECE = 256 * 1024  # per send(): over TLS, a time-out covers a whole send()
+_TLS_PIECE = 256 * 1024  # per send(): over TLS, a time-out covers a whole send()
 _SMALL = 64 * 1024  # bodies up to here are copied behind the head, to go out as one packet
 _EARLY_ANSWER_SECONDS = 5.0
 
@@ -69,12 +70,14 @@ class Connection:
     use then, and must be closed.
     """
 
-    __slots__ = ("_received", "_socket", "_timeouts", "reusable")
+    __slots__ = ("_piece", "_received", "_socket", "_timeouts", "reusable")
 
     def __init__(self, connected: socket.socket, timeouts: Timeouts) -> None:
         self._socket = connected
         self._timeouts = timeouts
         self._received = bytearray()
+        # Without TLS, each send() takes what the system has room for: the more at once the better.
+        self._piece = _TLS_PIECE if isinstance(connected, ssl.SSLSocket) else sys.maxsize
         self.reusable = True
 
     @property
@@ -129,7 +132,7 @@ class Connection:
     def _send_all(self, data: memoryview) -> None:
         sent = 0
         while sent < len(data):
-            sent += self._socket.send(data[sent : sent + _PIECE])
+            sent += self._socket.send(data[sent : sent + self._piece])
 
     def _early_answer(self, method: str) -> Answer | None:
         self._socket.settimeout(min(_EARLY_ANSWER_SECONDS, self._timeouts.stall))
