@@ -8,15 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks import installed
 from benchmarks.disks import Disk
-from benchmarks.service import BLOB, CONTAINER, Service
+from benchmarks.service import Service
 from benchmarks.tools import azcopy, program
 
 WORKERS = 8
 
 _FIGURES = ("elapsed_seconds", "sent_bytes", "requests", "retries")
-
-_VHDTOOL = str(Path(sys.executable).with_name("vhdtool"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +67,11 @@ def names() -> list[str]:
 
 def _vhdtool(workers: int) -> Contender:
     def commands(job: Job) -> Sequence[Sequence[str]]:
-        place = f"{CONTAINER}/{BLOB}"
         options = ("--workers", str(workers), "--no-progress", "--json")
-        return [[_VHDTOOL, "upload", str(job.disk.path), place, *options]]
+        disk = str(job.disk.path)
+        return [[installed.vhdtool(), "upload", disk, job.service.url(), *options]]
 
-    def environment(job: Job) -> Mapping[str, str]:
-        return _authority(job) | {"AZURE_STORAGE_CONNECTION_STRING": job.service.connection_string}
-
-    return Contender(f"vhdtool upload, {_workers(workers)}", commands, environment)
+    return Contender(f"vhdtool upload, {_workers(workers)}", commands, _authority)
 
 
 def _azcopy(_: int) -> Contender:
@@ -118,7 +114,7 @@ def _convert_azcopy(_: int) -> Contender:
 
 def _upload_blob(workers: int) -> Contender:
     def commands(job: Job) -> Sequence[Sequence[str]]:
-        return [_python("benchmarks.sdk_upload", job, workers)]
+        return [_module(installed.python(), "benchmarks.sdk_upload", job, workers)]
 
     return Contender(
         f"azure-storage-blob's upload_blob, {_workers(workers)}", commands, sends=_the_disk
@@ -127,7 +123,7 @@ def _upload_blob(workers: int) -> Contender:
 
 def _limit(workers: int) -> Contender:
     def commands(job: Job) -> Sequence[Sequence[str]]:
-        return [_python("benchmarks.limit", job, workers)]
+        return [_module(sys.executable, "benchmarks.limit", job, workers)]
 
     title = f"the limit: the same requests from memory, {workers} connections"
     return Contender(title, commands, own_clock=True)
@@ -163,7 +159,7 @@ def _qemu_read(_: int) -> Contender:
 def _inspect(_: int) -> Contender:
     return Contender(
         "vhdtool inspect",
-        lambda job: [[_VHDTOOL, "inspect", str(job.disk.path)]],
+        lambda job: [[installed.vhdtool(), "inspect", str(job.disk.path)]],
         uploads=False,
     )
 
@@ -172,7 +168,7 @@ def _imports(_: int) -> Contender:
     """The least that a Python tool with these two dependencies can take."""
     return Contender(
         'python -c "import construct, click"',
-        lambda _: [[sys.executable, "-c", "import construct, click"]],
+        lambda _: [[installed.python(), "-c", "import construct, click"]],
         uploads=False,
     )
 
@@ -191,10 +187,10 @@ def _vhdiinfo(_: int) -> Contender:
     )
 
 
-def _python(module: str, job: Job, workers: int) -> list[str]:
+def _module(python: str, module: str, job: Job, workers: int) -> list[str]:
     ca_file = [] if job.service.ca_file is None else [str(job.service.ca_file)]
     arguments = (str(job.disk.path), job.service.url(), str(workers))
-    return [sys.executable, "-m", module, *arguments, *ca_file]
+    return [python, "-m", module, *arguments, *ca_file]
 
 
 def _azcopy_command(path: Path, job: Job) -> list[str]:

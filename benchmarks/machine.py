@@ -8,10 +8,10 @@ import platform
 import re
 import subprocess
 from contextlib import suppress
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from benchmarks import installed
 from benchmarks.places import NPM, PROJECT, work
 from benchmarks.tools import find_program
 from tests.support.azurite import HOME
@@ -43,7 +43,7 @@ def machine() -> dict[str, Any]:
 def versions() -> dict[str, str]:
     """Of Python, of its packages, and of every program that is there."""
     found = {"python": platform.python_version()}
-    found |= {name: version(name) for name in _PYTHON_PACKAGES}
+    found |= {name: installed.version(name) for name in _PYTHON_PACKAGES}
     found["vhdtools commit"] = _output(["git", "-C", str(PROJECT), "describe", "--always"])
     for name, (arguments, pattern) in _PROGRAMS.items():
         path = find_program(name)
