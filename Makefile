@@ -55,6 +55,8 @@ $(INSTALLED): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@# As pip does with what it does not link; Python may be told not to.
+	$(BIN)/python -m compileall -q vhdtools
 	@touch $@
 
 $(FUZZER): $(INSTALLED)
