@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from benchmarks.cases import FEW, SLOW, Case, Entry
+from benchmarks.cases import MOST_ROUNDS, Case, Entry
 from benchmarks.contenders import Job, contender, figures
 from benchmarks.disks import get_disk, warm
 from benchmarks.machine import machine, versions
@@ -19,6 +19,9 @@ from benchmarks.relay import counting_relay
 from benchmarks.results import CaseResult, EntryResult, Run
 from benchmarks.service import Service
 from benchmarks.targets import TARGETS
+
+_UNCOUNTED = ("limit", "upload_blob")
+"""Whose bytes on the wire are not counted apart: the one sends ours, the other takes minutes."""
 
 _NOWHERE = Service(endpoint="", problem=lambda *_: None)
 
@@ -34,11 +37,11 @@ def measure_case(case: Case, *, wire: bool = True) -> CaseResult:
     for number in range(case.rounds):
         turn = number % len(case.entries)
         for entry in (*case.entries[turn:], *case.entries[:turn]):
-            if number < FEW or entry.contender not in SLOW:
+            if number < MOST_ROUNDS.get(entry.contender, case.rounds):
                 _take_turn(case, entry, collected[entry], f"{number + 1}/{case.rounds}")
     if wire and case.target is not None and TARGETS[case.target].relay:
         for entry in case.entries:
-            if contender(entry.contender).uploads and entry.contender != "limit":
+            if contender(entry.contender).uploads and entry.contender not in _UNCOUNTED:
                 collected[entry].wire_bytes = _wire_bytes(case.target, entry)
     return CaseResult(
         case=case.name,
