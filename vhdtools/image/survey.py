@@ -6,7 +6,6 @@ what is wrong, and has to be named.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import operator
 import sys
@@ -89,7 +88,7 @@ def survey_blocks(
         map(operator.le, map(operator.add, blocks, repeat(sectors)), islice(blocks, 1, None))
     ):
         apart = _sorted_if_apart(blocks, sectors)
-        ordered = _in_order(blocks, sectors, data_end // SECTOR) if apart is None else apart
+        ordered = _sorted(blocks) if apart is None else apart
         ascending = all(map(operator.lt, blocks, islice(blocks, 1, None)))
     return BlockSurvey(
         entries=len(bat),
@@ -137,21 +136,6 @@ def _divided(numbers: array[int], lowest: int, pitch: int) -> array[int]:
     if remainder:
         return array(numbers.typecode, [UNALLOCATED])
     return array(numbers.typecode, each.to_bytes(size, sys.byteorder))
-
-
-def _in_order(blocks: array[int], sectors: int, end: int) -> array[int]:
-    """`blocks` sorted, where they should lie `sectors` apart in front of sector `end`."""
-    slots = end // sectors + 1
-    if slots <= 4 * len(blocks) + _SPARE_SLOTS:
-        # A slot for each block by its place sorts without comparing, if none share one.
-        placed = array(blocks.typecode, bytes(blocks.itemsize)) * slots
-        with contextlib.suppress(IndexError):  # a block past the end
-            for entry in blocks:
-                placed[entry // sectors] = entry
-            ordered = array(blocks.typecode, filter(None, placed))
-            if len(ordered) == len(blocks):
-                return ordered
-    return _sorted(blocks)
 
 
 def _sorted(numbers: array[int]) -> array[int]:
