@@ -175,6 +175,16 @@ def test_an_id_in_what_the_guest_stored_is_not_enough(tmp_path: Path) -> None:
         open_image(child)
 
 
+@pytest.mark.parametrize("disk_type", [DiskType.FIXED, DiskType.DYNAMIC])
+def test_a_parent_with_bytes_behind_its_footer(tmp_path: Path, disk_type: int) -> None:
+    place(tmp_path / "parent.vhd", replace(PARENT, disk_type=disk_type, trail=b"x" * 700))
+    child = place(tmp_path / "child.vhd", named(W2ru=".\\parent.vhd"))
+    assert reads(child)
+    place(tmp_path / "parent.vhd", replace(OTHER, disk_type=disk_type, trail=b"x" * 700))
+    with pytest.raises(ParentError, match="another VHD, with the unique id"):
+        open_image(child)
+
+
 def test_a_parent_with_a_lost_end_is_known_by_its_copy(tmp_path: Path) -> None:
     place(tmp_path / "parent.vhd", replace(PARENT, end_size=0))
     assert reads(place(tmp_path / "child.vhd", named(W2ru="parent.vhd")))
@@ -327,7 +337,8 @@ def test_of_another_file_only_the_ends_are_read(
     monkeypatch.setattr(Source, "read_into", recording)
     with pytest.raises(ParentError, match="not a VHD"):
         open_image(child)
-    assert touched == [(99_488, 512), (99_489, 511), (0, 512)]
+    assert {(0, 512), (34_464, 65_536)} <= set(touched)
+    assert all(offset >= 34_464 or (offset, size) == (0, 512) for offset, size in touched)
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,14 @@ from vhdtools.image import open as open_image
 from vhdtools.image import soundness
 from vhdtools.image.soundness import MAX_DYNAMIC_SIZE, Flaw, Soundness, examine, metadata_regions
 from vhdtools.image.structure import MAX_BAT_ENTRIES, read_structure
-from vhdtools.layout import DiskType
+from vhdtools.layout import DiskType, ParentLocator
 
 FIXED = DiskType.FIXED
 DISK = Recipe("A" * 8 + "-" * 8 + "B" * 8 + "C" * 3)  # three blocks of 4 KiB in the file
 BAT = 1536
 FIRST_BLOCK = 2048
 SPAN = 4096 + 512
+NO_LOCATOR = ParentLocator(bytes(4), 0, 0, 0, 0)
 BAD_CHECKSUM = {"checksum": 1}
 
 
@@ -78,6 +79,17 @@ FLAWS: dict[str, tuple[Recipe | Callable[[Path], Path], list[str], int | None]] 
     "size over the limit": (
         footer(current_size=MAX_DYNAMIC_SIZE + 512),
         ["size-over-limit", "bat-too-small"],
+        LENGTH - 464,
+    ),
+    "size over the limit, with a geometry below it": (
+        footer(
+            creator_application=b"qemu",
+            current_size=MAX_DYNAMIC_SIZE + 512,
+            cylinders=1,
+            heads=1,
+            sectors_per_track=8,
+        ),
+        ["size-over-limit"],
         LENGTH - 464,
     ),
     "size 2^64-512": (
@@ -269,6 +281,21 @@ SOUND = {
     "fixed, with another data offset": Recipe("AB", FIXED, footer={"data_offset": 0xFFFF_FFFF}),
     "two locators for the same bytes": child_of("p.vhd", "A"),
 }
+
+
+@pytest.mark.parametrize(
+    ("offset", "length", "what"),
+    [(0, 512, "the footer copy"), (512, 1024, "the dynamic disk header"), (BAT, 512, "the BAT")],
+)
+def test_a_locator_exactly_over_something_else(
+    tmp_path: Path, offset: int, length: int, what: str
+) -> None:
+    locator = ParentLocator(b"W2ku", 512, length, 0, offset)
+    recipe = child_of("p.vhd", "A", header={"parent_locators": (locator, *(NO_LOCATOR,) * 7)})
+    recipe = replace(recipe, locators=(), extra_entries=127)
+    found = look(tmp_path, recipe)
+    assert [flaw.code for flaw in found.flaws] == ["regions-overlap"]
+    assert what in found.flaws[0].problem
 
 
 @pytest.mark.parametrize("name", SOUND)

@@ -221,6 +221,17 @@ def test_a_batmap_behind_the_table(tmp_path: Path) -> None:
         assert batmap.bitmap is None
 
 
+def test_what_only_looks_like_a_batmap(tmp_path: Path) -> None:
+    look_alike = batmap_at(5120)
+    block = place(tmp_path / "block.vhd", Recipe("A" * 16, bat_offset=4096))
+    assert read_structure(block).bat[0] * 512 == 4608
+    assert read_structure(patch(block, 4608, look_alike)).batmap is None
+    locator = child_of("p.vhd", "A", bat_offset=4096, locators=[(b"Wi2k", look_alike)])
+    structure = read_structure(place(tmp_path / "locator.vhd", locator))
+    assert structure.parent_locators[0].locator.data_offset == 4608
+    assert structure.batmap is None
+
+
 LOCATORS = [
     (b"W2ku", "C:\\disks\\parent.vhd".encode("utf-16-le"), "C:\\disks\\parent.vhd"),
     (b"W2ru", ".\\eltern-ä.vhd\0".encode("utf-16-le"), ".\\eltern-ä.vhd"),
@@ -271,6 +282,11 @@ def test_a_locator_outside_the_file(tmp_path: Path, length: int, offset: int) ->
         ("parent.vhd".encode("utf-16-le"), "parent.vhd", "utf-16-le"),
         ("C:\\磁盘\\父.vhd".encode("utf-16-be"), "C:\\磁盘\\父.vhd", "utf-16-be"),
         ("ü".encode("utf-16-be"), "ü", "utf-16-be"),
+        ("一".encode("utf-16-be"), "一", "utf-16-be"),
+        ("一丁一".encode("utf-16-be"), "一丁一", "utf-16-be"),
+        ("一一一倀倀倀.vhd".encode("utf-16-be"), "一一一倀倀倀.vhd", "utf-16-be"),
+        ("一一一倀倀倀.vhd".encode("utf-16-le"), "一一一倀倀倀.vhd", "utf-16-le"),
+        ("père".encode("utf-16-le"), "père", "utf-16-le"),
         (("n" * 256).encode("utf-16-be"), "n" * 256, "utf-16-be"),
         (b"\xd8\x00\x00A", "", ""),
         (b"", "", "utf-16-be"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from array import array
 from collections.abc import Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 
 import pytest
 from hypothesis import given
@@ -99,6 +99,30 @@ def test_many_blocks_in_any_order(order: str, damage: str, monkeypatch: pytest.M
     assert (seen.overlapping is None) is (damage == "none")
     if damage == "none":
         assert seen.gaps == (max(places) - min(places)) * SECTOR - (number - 1) * SPAN
+
+
+def test_blocks_that_seem_evenly_spaced_until_one_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_SAMPLES", 2)
+    monkeypatch.setattr(survey, "_DIVIDED_AT_ONCE", 8)
+    for pitch in (SECTORS, SECTORS + 7):
+        slots = [5, 3, 9, 0, 1, 8, 2, 6, 4, 7, 12, 10, 11]
+        for changed in range(len(slots)):
+            for by in (-SECTORS, -pitch, -1, 0, 1, SECTORS, pitch):
+                places = [100 + slot * pitch for slot in slots]
+                places[changed] += by
+                ordered = sorted(places)
+                steps = [above - below for below, above in pairwise(ordered)]
+                seen = look(places)
+                assert (seen.overlapping is None) is (min(steps) >= SECTORS)
+                assert seen.lowest == ordered[0] * SECTOR
+                assert seen.highest == ordered[-1] * SECTOR
+
+
+def test_many_blocks_at_one_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(survey, "_SORTED_AT_ONCE", 10)
+    found = look([*[500] * 40, 100, *range(1000, 3000, 20)]).overlapping
+    assert found is not None
+    assert (found.block, found.other, found.count) == (1, 0, 39)
 
 
 def test_a_block_beside_metadata_touches_it_not() -> None:

@@ -483,6 +483,29 @@ def test_a_sound_child_has_no_findings(tmp_path: Path) -> None:
     assert [ancestor.path for ancestor in inspection.ancestors] == [str(tmp_path / "parent.vhd")]
 
 
+def test_the_warnings_of_parents_name_them_once_for_each_kind(tmp_path: Path) -> None:
+    oldest = dynamic(footer={"saved_state": 1, "unique_id": b"oldest disk's id"})
+    place(tmp_path / "oldest.vhd", replace(oldest, copy={"saved_state": 0}))
+    middle = child(footer={"saved_state": 1, "unique_id": UNIQUE_ID})
+    middle = replace(
+        middle,
+        locators=[(b"W2ru", ".\\oldest.vhd".encode("utf-16-le"))],
+        parent_name="oldest.vhd".encode("utf-16-be"),
+        parent_id=b"oldest disk's id",
+    )
+    found = inspect(beside_its_parent(child(), middle)(tmp_path), now=NOW).findings
+    assert [(finding.code, finding.level) for finding in found] == [
+        ("saved-state", WARNING),
+        ("footers-differ", WARNING),
+    ]
+    state, differ = found
+    assert state.message.startswith(f"the parent {tmp_path / 'parent.vhd'}: the footer says")
+    assert state.message.endswith("(and so it is with 1 more parent)")
+    assert differ.message.startswith(f"the parent {tmp_path / 'oldest.vhd'}: the footer and")
+    assert f"vhdtool repair {tmp_path / 'oldest.vhd'} " in differ.remedy
+    assert [finding.offset for finding in found] == [None, None]
+
+
 def test_all_findings_are_collected(tmp_path: Path) -> None:
     """A bad type and a bad version hide neither each other nor the warnings."""
     recipe = dynamic(

@@ -26,7 +26,8 @@ its meaning, so that scripts can go by it; `--json` gives it as `code`.
 
 `DISK` stands for the file. The circumstances can make a finding less than is said here: a
 511-byte footer is an info where the copy at the start is whole, and data under clear bits is one
-in a differencing disk, which reads such sectors from its parent.
+in a differencing disk, which reads such sectors from its parent. The warnings of a differencing
+disk's parents are among its own; each names the nearest parent that has it, and has no offset.
 """
 _LEVELS = {
     Level.ERROR: "Errors",

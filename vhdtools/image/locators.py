@@ -46,8 +46,7 @@ def decode_parent_name(raw: bytes) -> ParentName:
     """The text of the header's parent name field, up to its first NUL unit, if it has any."""
     units = [raw[i : i + 2] for i in range(0, len(raw) - 1, 2)]
     used = b"".join(units[: units.index(b"\0\0")] if b"\0\0" in units else units)
-    # Paths are mostly Latin, or at least have dots and slashes: the right reading has more ASCII.
-    swapped = _ascii_in(used, "utf-16-le") > _ascii_in(used, "utf-16-be")
+    swapped = _likeness(used, "utf-16-le") > _likeness(used, "utf-16-be")
     encoding = "utf-16-le" if swapped else "utf-16-be"
     try:
         return ParentName(raw, used.decode(encoding), encoding)
@@ -55,8 +54,13 @@ def decode_parent_name(raw: bytes) -> ParentName:
         return ParentName(raw, "", "")
 
 
-def _ascii_in(data: bytes, encoding: str) -> int:
-    return sum(character < "\x80" for character in data.decode(encoding, errors="replace"))
+def _likeness(data: bytes, encoding: str) -> tuple[int, int]:
+    """How much a reading looks like a path: by its dots and slashes, then by its other ASCII.
+
+    One kind of ASCII character says nothing: the Chinese "one" (U+4E00) is a swapped "N".
+    """
+    text = data.decode(encoding, errors="replace")
+    return sum(text.count(mark) for mark in "./\\:"), max(len(set(filter(str.isascii, text))), 1)
 
 
 def find_locators(source: Readable, header: DynamicHeader) -> tuple[FoundLocator, ...]:

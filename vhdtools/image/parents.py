@@ -1,8 +1,8 @@
 """Where the parent of a differencing disk is: every spelling of its path, every place to look.
 
 A file is taken for the parent only if it is a VHD with the unique id that the child asks for. Of
-any other file, its first and last 512 bytes are all that is ever read, whatever path the child
-names.
+any other file, its first 512 bytes and last 64 KiB are all that is ever read, whatever path the
+child names.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from vhdtools.errors import SourceReadError
-from vhdtools.image.footers import footers_at_the_ends
+from vhdtools.image.footers import find_end_footer, footers_at_the_ends
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import Structure, read_structure
 
@@ -132,7 +132,11 @@ def places_to_look(child: Structure, parent_dirs: Sequence[Path] = ()) -> list[P
 
 def _examine(source: Source, wanted: bytes) -> tuple[Structure | None, str]:
     """The structure of the parent, or None and why this is not it."""
-    ids = {found.footer.unique_id for found in footers_at_the_ends(source)}
+    footers = footers_at_the_ends(source)
+    if not footers and wanted != NO_PARENT_ID:  # a raw parent may hold what looks like a footer
+        behind = find_end_footer(source)
+        footers = [behind] if behind is not None and behind.valid else []
+    ids = {found.footer.unique_id for found in footers}
     if wanted in ids:
         structure = read_structure(source)
         if structure.footer is not None and structure.footer.unique_id == wanted:

@@ -189,10 +189,11 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
         )
     if not size:
         yield Flaw("size-zero", "the disk has a size of 0 bytes", where + 48)
-    if footer.disk_type != DiskType.FIXED and size > MAX_DYNAMIC_SIZE:
+    larger = max(size, footer.current_size)
+    if footer.disk_type != DiskType.FIXED and larger > MAX_DYNAMIC_SIZE:
         yield Flaw(
             "size-over-limit",
-            f"the disk's size is {size:,} bytes, more than the 2040 GiB that its type can hold",
+            f"the disk's size is {larger:,} bytes, more than the 2040 GiB that its type can hold",
             where + 48,
         )
 
@@ -314,7 +315,9 @@ def _region_flaws(structure: Structure) -> Iterator[Flaw]:
                 structure.header_offset,
             )
     for first, second in combinations(sorted(regions), 2):
-        same_locator = "locator" in first[2] and first[:2] == second[:2]
+        # Two locators may share their data: nothing else may.
+        locators = all(region[2].startswith("parent locator") for region in (first, second))
+        same_locator = locators and first[:2] == second[:2]
         if second[0] < first[0] + first[1] and not same_locator:
             yield Flaw(
                 "regions-overlap", f"{second[2]} and {first[2]} overlap in the file", second[0]

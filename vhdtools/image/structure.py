@@ -133,7 +133,7 @@ def _read(source: Readable) -> Structure:
     bat, padding, batmap = parse_bat(b""), b"", None
     if header is not None and header.cookie == DYNAMIC_HEADER_COOKIE and used is not None:
         bat, padding = _read_bat(source, header, used.footer)
-        batmap = _read_batmap(source, header)
+        batmap = _read_batmap(source, header, bat, used.footer)
     return Structure(
         path=source.path,
         file_size=source.size,
@@ -175,12 +175,19 @@ def _read_bat(source: Readable, header: DynamicHeader, footer: Footer) -> tuple[
     return bat, source.read(end, padding) if padding > 0 else b""
 
 
-def _read_batmap(source: Readable, header: DynamicHeader) -> FoundBatmap | None:
+def _read_batmap(
+    source: Readable, header: DynamicHeader, bat: array[int], footer: Footer
+) -> FoundBatmap | None:
     offset = align_up(header.table_offset + header.max_table_entries * BAT_ENTRY_SIZE, _SECTOR)
     if offset + BATMAP_HEADER_SIZE > source.size:
         return None
     data = source.read(offset, BATMAP_HEADER_SIZE)
-    if not data.startswith(BATMAP_COOKIE):
+    if not data.startswith(BATMAP_COOKIE) or offset // _SECTOR in bat:  # a block's sector bitmap
+        return None
+    if footer.disk_type == DiskType.DIFFERENCING and any(
+        locator.data_offset == offset and any(locator.platform_code)
+        for locator in header.parent_locators
+    ):
         return None
     batmap = parse_batmap_header(data)
     length = batmap.map_sectors * _SECTOR

@@ -6,9 +6,9 @@ what is wrong, and has to be named.
 
 from __future__ import annotations
 
-import contextlib
-import heapq
+import math
 import operator
+import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
@@ -20,8 +20,11 @@ from vhdtools.layout.bitmap import SECTOR
 
 __all__ = ["BlockSurvey", "Misplaced", "survey_blocks"]
 
-_SORTED_AT_ONCE = 1 << 20
+_SORTED_AT_ONCE = 1 << 17
+_PARTS = 1 << 6
+_DIVIDED_AT_ONCE = 1 << 14
 _SPARE_SLOTS = 1 << 12
+_SAMPLES = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +82,13 @@ def survey_blocks(
     if not blocks:
         return BlockSurvey(len(bat), 0, span, None, None, True, None, None, None)
     sectors = span // SECTOR
-    if all(map(operator.le, map(operator.add, blocks, repeat(sectors)), islice(blocks, 1, None))):
-        ordered, ascending = blocks, True
-    else:
-        ordered = _in_order(blocks, sectors, data_end // SECTOR)
+    apart: array[int] | None = blocks
+    ordered, ascending = blocks, True
+    if not all(
+        map(operator.le, map(operator.add, blocks, repeat(sectors)), islice(blocks, 1, None))
+    ):
+        apart = _sorted_if_apart(blocks, sectors)
+        ordered = _sorted(blocks) if apart is None else apart
         ascending = all(map(operator.lt, blocks, islice(blocks, 1, None)))
     return BlockSurvey(
         entries=len(bat),
@@ -93,27 +99,60 @@ def survey_blocks(
         ascending=ascending,
         past_end=_between(bat, ordered, (data_end - span) // SECTOR + 1, UNALLOCATED, ""),
         over_metadata=_over_metadata(bat, ordered, sectors, metadata),
-        overlapping=None if ordered is blocks else _overlapping(bat, ordered, sectors),
+        overlapping=None if ordered is apart else _overlapping(bat, ordered, sectors),
     )
 
 
-def _in_order(blocks: array[int], sectors: int, end: int) -> array[int]:
-    """`blocks` sorted, where they should lie `sectors` apart in front of sector `end`."""
-    slots = end // sectors + 1
-    if slots <= 4 * len(blocks) + _SPARE_SLOTS:
-        # A slot for each block by its place sorts without comparing, if none share one.
-        placed = array(blocks.typecode, bytes(blocks.itemsize)) * slots
-        with contextlib.suppress(IndexError):  # a block past the end
-            for entry in blocks:
-                placed[entry // sectors] = entry
-            ordered = array(blocks.typecode, filter(None, placed))
-            if len(ordered) == len(blocks):
-                return ordered
-    pieces = range(0, len(blocks), _SORTED_AT_ONCE)  # numbers in a list take ten times the memory
-    parts = [
-        array(blocks.typecode, sorted(blocks[start : start + _SORTED_AT_ONCE])) for start in pieces
-    ]
-    return parts[0] if len(parts) == 1 else array(blocks.typecode, heapq.merge(*parts))
+def _sorted_if_apart(blocks: array[int], sectors: int) -> array[int] | None:
+    """`blocks` sorted, if all lie multiples of one pitch apart, as usual, and no two overlap."""
+    lowest, highest = min(blocks), max(blocks)
+    sample = blocks[:: len(blocks) // _SAMPLES + 1]
+    pitch = math.gcd(*map(operator.sub, sample, repeat(lowest)))
+    if pitch < sectors or (highest - lowest) // pitch >= 4 * len(blocks) + _SPARE_SLOTS:
+        return None
+    taken = bytearray((highest - lowest) // pitch + 1)
+    try:
+        for start in range(0, len(blocks), _DIVIDED_AT_ONCE):
+            for slot in _divided(blocks[start : start + _DIVIDED_AT_ONCE], lowest, pitch):
+                taken[slot] = 1
+    except IndexError:  # one block lies at no multiple of the pitch
+        return None
+    if taken.count(1) != len(blocks):
+        return None
+    return array(blocks.typecode, compress(range(lowest, highest + 1, pitch), taken))
+
+
+def _divided(numbers: array[int], lowest: int, pitch: int) -> array[int]:
+    """How many times `pitch` each number is above `lowest`; one is far too large if any is not.
+
+    All are digits of one number, which is divided at once: without a remainder, and with digits
+    small enough not to run over when multiplied again, each digit was divided without one.
+    """
+    size = len(numbers) * numbers.itemsize
+    above = int.from_bytes(numbers.tobytes(), sys.byteorder) - int.from_bytes(
+        (array(numbers.typecode, [lowest]) * len(numbers)).tobytes(), sys.byteorder
+    )
+    each, remainder = divmod(above, pitch)
+    if remainder:
+        return array(numbers.typecode, [UNALLOCATED])
+    return array(numbers.typecode, each.to_bytes(size, sys.byteorder))
+
+
+def _sorted(numbers: array[int]) -> array[int]:
+    """`numbers` sorted, in parts: as a list they would take ten times the memory."""
+    if len(numbers) <= _SORTED_AT_ONCE:
+        return array(numbers.typecode, sorted(numbers))
+    lowest, highest = min(numbers), max(numbers)
+    if lowest == highest:
+        return numbers
+    shift = max(0, (highest - lowest).bit_length() - _PARTS.bit_length() + 1)
+    parts = [array(numbers.typecode) for _ in range(_PARTS)]
+    for number in numbers:
+        parts[(number - lowest) >> shift].append(number)
+    ordered = array(numbers.typecode)
+    for part in parts:
+        ordered.extend(_sorted(part))
+    return ordered
 
 
 def _between(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
-from vhdtools.layout import FOOTER_COOKIE, NO_DATA_OFFSET, VERSION_1_0, DiskType, Footer
+from vhdtools.inspection.describe import time_of
+from vhdtools.layout import EPOCH, FOOTER_COOKIE, NO_DATA_OFFSET, VERSION_1_0, DiskType, Footer
 from vhdtools.layout import build_footer as _build
 
 __all__ = ["MIB", "fixed_footer", "padded_size"]
@@ -27,9 +29,10 @@ def fixed_footer(source: Footer | None, size: int) -> bytes:
     """The 512 bytes that end a fixed disk of `size` bytes made from the disk with `source`.
 
     It depends on nothing else, so that an upload that is resumed ends in the same bytes. Unique
-    id, time stamp and host OS are the source's (zero where it has no footer). The geometry is the
-    maximal one, as Disk2vhd and `qemu-img -o force_size` write it: readers that go by geometry
-    would cut the disk short otherwise (it has no whole number of cylinders).
+    id, time and host OS are the source's (zero where it has no footer); the time stamp counts from
+    2000, whatever the source's counts from. The geometry is the maximal one, as Disk2vhd and
+    `qemu-img -o force_size` write it: readers that go by geometry would cut the disk short
+    otherwise (it has no whole number of cylinders).
     """
     blank = Footer(
         cookie=FOOTER_COOKIE,
@@ -52,7 +55,7 @@ def fixed_footer(source: Footer | None, size: int) -> bytes:
     if source is not None:
         blank = replace(
             blank,
-            timestamp=source.timestamp,
+            timestamp=(time_of(source) - EPOCH) // timedelta(seconds=1),
             creator_host_os=source.creator_host_os,
             unique_id=source.unique_id,
         )

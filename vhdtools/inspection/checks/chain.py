@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
 from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.checks.locators import file_name
+from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.describe import printable, quantity, size_text
-from vhdtools.inspection.finding import Finding, Kind
+from vhdtools.inspection.finding import Finding, Kind, Level
 from vhdtools.inspection.kinds import footer as footer_kinds
 from vhdtools.inspection.kinds import parents as kinds
 from vhdtools.layout import DYNAMIC_HEADER_FIELDS, EPOCH, DiskType
@@ -29,6 +31,7 @@ def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Fi
     yield from _check_ids(child, now)
     for link in chain.links[1:]:
         yield from _check_parent(link, base_known=base_known)
+    yield from _warnings_of_parents(chain.links[1:], now)
     if len(chain.links) > 1:
         yield from _compare(child, chain.links[1])
     if chain.raw is not None:
@@ -71,6 +74,28 @@ def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
         yield footer_kinds.FIXED_TOO_LONG.found(
             f"the file of the parent {name} is {size_text(link.soundness.surplus)} longer than "
             "the disk and its footer"
+        )
+
+
+def _warnings_of_parents(links: Sequence[Link], now: datetime) -> Iterator[Finding]:
+    """The warnings that parents have by themselves: each kind once, of the nearest that has it."""
+    found: dict[str, list[tuple[Link, Finding]]] = {}
+    for link in links:
+        own = {
+            finding.code: finding
+            for finding in check_structure(link.structure, link.soundness, now)
+            if finding.level is Level.WARNING and finding.code != footer_kinds.FIXED_TOO_LONG.code
+        }
+        for code, finding in own.items():
+            found.setdefault(code, []).append((link, finding))
+    for (link, finding), *others in found.values():
+        path = link.structure.path
+        more = f" (and so it is with {quantity(len(others), 'more parent')})" if others else ""
+        yield replace(
+            finding,
+            message=f"the parent {_shown(path)}: {finding.message}{more}",
+            offset=None,  # offsets are in the inspected file, not in a parent
+            remedy=finding.remedy.replace("{disk}", shell_quoted(str(path))),
         )
 
 
