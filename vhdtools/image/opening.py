@@ -17,7 +17,7 @@ from vhdtools.errors import (
     UsageError,
 )
 from vhdtools.image.blocks import BlockFile
-from vhdtools.image.chain import MAX_DEPTH, Chain, Link, follow_chain
+from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link, follow_chain
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.flat import FlatImage
 from vhdtools.image.layered import LayeredImage
@@ -147,6 +147,13 @@ def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
             str(chain.links[0].structure.path),
             f"the chain of parents has more than {MAX_DEPTH} disks",
             "Merge some of them into one.",
+        )
+    if chain.too_large:
+        raise ParentError(
+            str(chain.links[0].structure.path),
+            f"the BATs and parent locators of the first {len(chain.links)} disks alone "
+            f"take more than {MAX_CHAIN_BYTES >> 20} MiB of memory",
+            "Merge some of the disks into one.",
         )
     layers = []
     base = None

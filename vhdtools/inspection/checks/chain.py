@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from vhdtools.image.chain import MAX_DEPTH, Chain, Link
+from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
 from vhdtools.inspection.checks.locators import file_name
 from vhdtools.inspection.describe import printable, quantity, size_text
@@ -35,6 +35,11 @@ def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Fi
         yield kinds.PARENT_RAW_USED.found(f"the parent is the raw file {_shown(chain.raw.path)}")
     if chain.too_deep:
         yield kinds.PARENT_DEPTH.found(f"the chain of parents has more than {MAX_DEPTH} disks")
+    if chain.too_large:
+        yield kinds.PARENT_TABLES.found(
+            f"the BATs and parent locators of the first {len(chain.links)} disks alone "
+            f"take more than {size_text(MAX_CHAIN_BYTES)} of memory"
+        )
     if chain.failure is not None:
         yield parent_not_found(chain.links, chain.failure)
 

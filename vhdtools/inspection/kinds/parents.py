@@ -45,6 +45,14 @@ PARENT_DEPTH = Kind(
     NO_UPLOAD,
     "Merge some of the disks into one with the program that made them.",
 )
+PARENT_TABLES = Kind(
+    "parent-chain-too-large",
+    ERROR,
+    "The tables of the disks in the chain of parents take more memory than those of any sane one",
+    "The chain is not followed to its end; nothing can be read.",
+    NO_UPLOAD,
+    "Merge some of the disks into one with the program that made them.",
+)
 PARENT_DAMAGED = Kind(
     "parent-damaged",
     ERROR,
