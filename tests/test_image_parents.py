@@ -298,7 +298,11 @@ def test_a_raw_parent_is_no_vhd_of_another_id(tmp_path: Path) -> None:
 def test_a_vhd_may_have_a_null_id(tmp_path: Path) -> None:
     place(tmp_path / "parent.vhd", replace(PARENT, footer={"unique_id": bytes(16)}))
     recipe = replace(named(W2ru="parent.vhd"), parent_id=bytes(16))
-    assert reads(place(tmp_path / "child.vhd", recipe))
+    child = place(tmp_path / "child.vhd", recipe)
+    with pytest.raises(ParentError, match=r"parent\.vhd \(a VHD with this id\)") as raised:
+        open_image(child)
+    assert "--raw-parent" in raised.value.remedy
+    assert reads(child, raw_parent=True)
 
 
 def test_no_spelling_at_all(tmp_path: Path) -> None:

@@ -128,7 +128,10 @@ _OUTCOMES: dict[str, tuple[Kind, str]] = {
     "missing": (kinds.PARENT_MISSING, "was not found"),
     "wrong-id": (kinds.PARENT_WRONG, "is none of the files that are there"),
     "cycle": (kinds.PARENT_CYCLE, "is a disk of the chain itself"),
-    "raw-not-allowed": (kinds.PARENT_RAW, "is a raw disk, which nothing but its name vouches for"),
+    "raw-not-allowed": (
+        kinds.PARENT_RAW,
+        "has no unique id, so that nothing but its name vouches for it",
+    ),
 }
 
 

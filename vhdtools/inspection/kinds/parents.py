@@ -64,8 +64,8 @@ PARENT_DAMAGED = Kind(
 PARENT_RAW = Kind(
     "parent-raw",
     ERROR,
-    "The parent's unique id is all zeros: the parent is a raw disk",
-    "A raw file cannot be told from another one, so it is read only when you say so.",
+    "The parent's unique id is all zeros: the parent is a raw disk, or one without an id",
+    "Such a file cannot be told from another one, so it is read only when you say so.",
     NO_UPLOAD,
     "If you trust the parent's name: vhdtool inspect --raw-parent {disk}",
 )
