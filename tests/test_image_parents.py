@@ -235,20 +235,48 @@ def test_a_cycle_of_two(tmp_path: Path) -> None:
         open_image(tmp_path / "a.vhd")
 
 
-def test_a_chain_too_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chain_module, "MAX_DEPTH", 3)
+def a_chain_of_five(tmp_path: Path, content: str = "A", **changes: Any) -> None:
     for level in range(4):
         recipe = child_of(
             f"{level + 1}.vhd",
-            "A",
+            content,
             parent_id=bytes([level + 1] * 16),
             footer={"unique_id": bytes([level] * 16)},
+            **changes,
         )
         place(tmp_path / f"{level}.vhd", recipe)
     place(tmp_path / "4.vhd", Recipe("P", footer={"unique_id": bytes([4] * 16)}))
+
+
+def test_a_chain_too_deep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain_module, "MAX_DEPTH", 3)
+    a_chain_of_five(tmp_path)
     with pytest.raises(ParentError, match="more than"):
         open_image(tmp_path / "0.vhd")
     open_image(tmp_path / "2.vhd").close()
+
+
+@pytest.mark.parametrize(
+    "taking",
+    [
+        {"content": "-" * 32_000, "block_size": 512},
+        {"locators": [(b"W2ru", ".\\{}.vhd\0".ljust(30_000, "x").encode("utf-16-le"))]},
+    ],
+    ids=["BATs", "locators"],
+)
+def test_a_chain_that_takes_too_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taking: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(chain_module, "MAX_CHAIN_BYTES", 300_000)
+    a_chain_of_five(tmp_path, **taking)
+    with pytest.raises(ParentError, match=r"0\.vhd: .* of the first [34] disks .* memory"):
+        open_image(tmp_path / "0.vhd")
+    open_image(tmp_path / "3.vhd").close()
+    path = tmp_path / "0.vhd"
+    chain = follow_chain(open_source(path), read_structure(path))
+    assert chain.too_large
+    assert sum(link.structure.kept_bytes for link in chain.links[:-1]) <= 300_000
+    chain.close()
 
 
 def test_a_raw_parent_is_asked_for(tmp_path: Path) -> None:
@@ -280,7 +308,11 @@ def test_a_raw_parent_is_no_vhd_of_another_id(tmp_path: Path) -> None:
 def test_a_vhd_may_have_a_null_id(tmp_path: Path) -> None:
     place(tmp_path / "parent.vhd", replace(PARENT, footer={"unique_id": bytes(16)}))
     recipe = replace(named(W2ru="parent.vhd"), parent_id=bytes(16))
-    assert reads(place(tmp_path / "child.vhd", recipe))
+    child = place(tmp_path / "child.vhd", recipe)
+    with pytest.raises(ParentError, match=r"parent\.vhd \(a VHD with this id\)") as raised:
+        open_image(child)
+    assert "--raw-parent" in raised.value.remedy
+    assert reads(child, raw_parent=True)
 
 
 def test_no_spelling_at_all(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ from tests.support.build_vhd import (
     write,
 )
 from tests.support.findings_page import PAGE, render
+from vhdtools.image import chain as image_chain
 from vhdtools.image import soundness as image_soundness
 from vhdtools.image import structure as image_structure
 from vhdtools.inspection import Finding, Inspection, Level, inspect
@@ -395,6 +396,7 @@ CASES = [
 
 ELSEWHERE = {
     "bat-too-large": "below, as no small file can show it",
+    "parent-chain-too-large": "below, as small files do not show it",
     "file-changed": "test_inspection_deep",
     "upload-unfinished": "test_inspection_page_blob",
     "blob-leased": "test_inspection_page_blob",
@@ -439,6 +441,15 @@ def test_a_table_above_the_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     inspection = inspect(place(tmp_path / "disk.vhd", dynamic()), now=NOW)
     (finding,) = inspection.findings
     assert (finding.code, finding.level) == ("bat-too-large", ERROR)
+
+
+def test_a_chain_that_takes_too_much_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_chain, "MAX_CHAIN_BYTES", 300)
+    inspection = inspect(beside_its_parent(child())(tmp_path), now=NOW)
+    (finding,) = inspection.findings
+    assert (finding.code, finding.level) == ("parent-chain-too-large", ERROR)
 
 
 def test_every_code_is_shown_by_a_test() -> None:

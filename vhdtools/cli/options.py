@@ -64,7 +64,7 @@ disk_options = _together(
     click.option(
         "--raw-parent",
         is_flag=True,
-        help="Allow a differencing disk whose parent is a raw disk (a null parent id).",
+        help="Allow a parent without a unique id (a null parent id), as a raw disk is.",
     ),
     click.option(
         "--size-rule",

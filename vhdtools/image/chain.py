@@ -13,10 +13,12 @@ from vhdtools.image.source import Source
 from vhdtools.image.structure import Structure
 from vhdtools.layout import DiskType
 
-__all__ = ["MAX_DEPTH", "Chain", "Link", "follow_chain"]
+__all__ = ["MAX_CHAIN_BYTES", "MAX_DEPTH", "Chain", "Link", "follow_chain"]
 
 MAX_DEPTH = 256
 """The most disks in a chain; producers allow far fewer (blktap 30, Hyper-V 50 snapshots)."""
+MAX_CHAIN_BYTES = 256 * 1024 * 1024
+"""The most memory for a chain's BATs and locators: 50 of 2040 GiB in 2 MiB blocks need less."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +35,16 @@ class Chain:
     """The disks of a chain, the child first, and how it ends.
 
     It ends well in a fixed or dynamic disk, or in the file `raw`. `failure` is the search that
-    did not find the last disk's parent; `too_deep` says that there are more than `MAX_DEPTH`. A
-    disk with flaws ends the chain too, as its last link. Owns all files: `close` it.
+    did not find the last disk's parent; `too_deep` says that there are more than `MAX_DEPTH`,
+    `too_large` that what is kept of them takes more than `MAX_CHAIN_BYTES`. A disk with flaws ends
+    the chain too, as its last link. Owns all files: `close` it.
     """
 
     links: tuple[Link, ...]
     raw: Source | None = None
     failure: ParentSearch | None = None
     too_deep: bool = False
+    too_large: bool = False
 
     def close(self) -> None:
         """Close every file; harmless when done before."""
@@ -64,10 +68,14 @@ def follow_chain(
     read, and closes all then; what is wrong with the disks is in the result.
     """
     links: list[Link] = []
+    kept = 0
     try:
         while True:
             soundness = examine(structure, size_rule)
             links.append(Link(source, structure, soundness))
+            kept += structure.kept_bytes
+            if kept > MAX_CHAIN_BYTES:
+                return Chain(tuple(links), too_large=True)
             footer = structure.footer
             if soundness.flaws or footer is None or footer.disk_type != DiskType.DIFFERENCING:
                 return Chain(tuple(links))

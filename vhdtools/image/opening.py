@@ -16,7 +16,7 @@ from vhdtools.errors import (
     UsageError,
 )
 from vhdtools.image.blocks import BlockFile
-from vhdtools.image.chain import MAX_DEPTH, Chain, Link, follow_chain
+from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link, follow_chain
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.flat import FlatImage
 from vhdtools.image.layered import LayeredImage
@@ -49,8 +49,8 @@ def open(
     `path`: a file, or a block device that holds a VHD.
     `parent_dirs`: folders to look in for the parents of a differencing disk, besides where the
     disk says they are; a parent is known by its unique id.
-    `raw_parent`: allow a parent that is a raw file, as blktap makes them; such a parent has no
-    id, so that only its name vouches for it.
+    `raw_parent`: allow a parent that is a raw file, as blktap makes them, or a VHD with a null
+    id, where the child asks for no id, so that only its name vouches for it.
     `size_rule`: what the virtual size is, for every disk of the chain: "auto" (the habit of the
     program that made it, see `guest_size`), "current" (the current size) or "geometry".
     `fixed_base`: where a fixed disk, or a fixed parent, begins in a file that is longer than disk
@@ -147,6 +147,13 @@ def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
             f"the chain of parents has more than {MAX_DEPTH} disks",
             "Merge some of them into one.",
         )
+    if chain.too_large:
+        raise ParentError(
+            str(chain.links[0].structure.path),
+            f"the BATs and parent locators of the first {len(chain.links)} disks alone "
+            f"take more than {MAX_CHAIN_BYTES >> 20} MiB of memory",
+            "Merge some of the disks into one.",
+        )
     layers = []
     base = None
     if chain.raw is not None:
@@ -217,8 +224,8 @@ def _parent_error(child: Link, search: ParentSearch) -> ParentError:
     if search.outcome == "raw-not-allowed":
         return ParentError(
             name,
-            "the parent has no unique id, so that it is a raw file, if any, which only its name "
-            f"vouches for{looked}",
+            "the parent has no unique id, so that it is a raw file, if any, or a VHD without one, "
+            f"which only its name vouches for{looked}",
             "If you trust that name, allow it with raw_parent, or --raw-parent.",
         )
     problem = "is none of the files" if search.outcome == "wrong-id" else "was not found"

@@ -1,7 +1,8 @@
 """Where the parent of a differencing disk is: every spelling of its path, every place to look.
 
-A file is taken for the parent only if it is a VHD with the unique id that the child asks for. Of
-any other file, its first 512 bytes and last 64 KiB are all that is ever read, whatever path the
+A file is taken for the parent only if it is a VHD with the unique id that the child asks for. A
+null id proves nothing: a raw file, or a VHD with a null id, is taken only where that is allowed.
+Of any other file, its first 512 bytes and last 64 KiB are all that is ever read, whatever path the
 child names.
 """
 
@@ -46,7 +47,7 @@ class ParentSearch:
     `outcome`: "found" (a VHD with the right id; `source` is open and the caller's, `structure`
     what it holds) or "raw" (a file without a footer; `source` as before); "missing" (no file at
     any place), "wrong-id" (only other files), "cycle" (a file that is in the chain already),
-    "raw-not-allowed" (a null parent id, and raw parents were not asked for). `places` are all
+    "raw-not-allowed" (a null parent id, and such parents were not asked for). `places` are all
     that were looked at, each with why it was not the one.
     """
 
@@ -68,6 +69,7 @@ def find_parent(
     `chain` is the (device, inode) of every file from the first child down to this one.
     """
     wanted = NO_PARENT_ID if child.header is None else child.header.parent_unique_id
+    known_by_id = wanted != NO_PARENT_ID
     places: list[tuple[Path, str]] = []
     seen: set[tuple[int, int]] = set()
     cycle = False
@@ -89,15 +91,15 @@ def find_parent(
                 structure, reason = _examine(source, wanted)
             except SourceReadError as exc:
                 structure, reason = None, exc.problem
-            if structure is not None:
+            if structure is not None and (known_by_id or raw_parent):
                 return ParentSearch("found", tuple(places), source, structure)
-            if wanted == NO_PARENT_ID and raw_parent and reason == _NO_VHD:
+            if reason == _NO_VHD and not known_by_id and raw_parent:
                 return ParentSearch("raw", tuple(places), source)
         source.close()
         places.append((place, reason))
     if cycle:
         return ParentSearch("cycle", tuple(places))
-    if wanted == NO_PARENT_ID and not raw_parent:
+    if not known_by_id and not raw_parent:
         return ParentSearch("raw-not-allowed", tuple(places))
     return ParentSearch("wrong-id" if seen else "missing", tuple(places))
 
@@ -140,7 +142,7 @@ def _examine(source: Source, wanted: bytes) -> tuple[Structure | None, str]:
     if wanted in ids:
         structure = read_structure(source)
         if structure.footer is not None and structure.footer.unique_id == wanted:
-            return structure, ""
+            return structure, "a VHD with this id"
     if not ids:
         return None, _NO_VHD
     return None, "another VHD, with the unique id " + " or ".join(sorted(i.hex() for i in ids))

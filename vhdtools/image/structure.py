@@ -7,6 +7,7 @@ Bad content never raises here: what cannot be found is None or empty, and whoeve
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,14 @@ class Structure:
     batmap: FoundBatmap | None
     parent_name: ParentName | None
     parent_locators: tuple[FoundLocator, ...]
+
+    @property
+    def kept_bytes(self) -> int:
+        """About how much memory it takes: what the file's own numbers make long."""
+        batmap = None if self.batmap is None else self.batmap.bitmap
+        names = [part for found in self.parent_locators for part in (found.data, found.text)]
+        parts = (self.bat, batmap, *names)
+        return sum(sys.getsizeof(part) for part in parts if part is not None)
 
     @property
     def footer(self) -> Footer | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from vhdtools.image.chain import MAX_DEPTH, Chain, Link
+from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
 from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.checks.locators import file_name
@@ -38,6 +38,11 @@ def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Fi
         yield kinds.PARENT_RAW_USED.found(f"the parent is the raw file {_shown(chain.raw.path)}")
     if chain.too_deep:
         yield kinds.PARENT_DEPTH.found(f"the chain of parents has more than {MAX_DEPTH} disks")
+    if chain.too_large:
+        yield kinds.PARENT_TABLES.found(
+            f"the BATs and parent locators of the first {len(chain.links)} disks alone "
+            f"take more than {size_text(MAX_CHAIN_BYTES)} of memory"
+        )
     if chain.failure is not None:
         yield parent_not_found(chain.links, chain.failure)
 
@@ -148,7 +153,10 @@ _OUTCOMES: dict[str, tuple[Kind, str]] = {
     "missing": (kinds.PARENT_MISSING, "was not found"),
     "wrong-id": (kinds.PARENT_WRONG, "is none of the files that are there"),
     "cycle": (kinds.PARENT_CYCLE, "is a disk of the chain itself"),
-    "raw-not-allowed": (kinds.PARENT_RAW, "is a raw disk, which nothing but its name vouches for"),
+    "raw-not-allowed": (
+        kinds.PARENT_RAW,
+        "has no unique id, so that nothing but its name vouches for it",
+    ),
 }
 
 

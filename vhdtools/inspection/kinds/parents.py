@@ -45,6 +45,14 @@ PARENT_DEPTH = Kind(
     NO_UPLOAD,
     "Merge some of the disks into one with the program that made them.",
 )
+PARENT_TABLES = Kind(
+    "parent-chain-too-large",
+    ERROR,
+    "The tables of the disks in the chain of parents take more memory than those of any sane one",
+    "The chain is not followed to its end; nothing can be read.",
+    NO_UPLOAD,
+    "Merge some of the disks into one with the program that made them.",
+)
 PARENT_DAMAGED = Kind(
     "parent-damaged",
     ERROR,
@@ -56,8 +64,8 @@ PARENT_DAMAGED = Kind(
 PARENT_RAW = Kind(
     "parent-raw",
     ERROR,
-    "The parent's unique id is all zeros: the parent is a raw disk",
-    "A raw file cannot be told from another one, so it is read only when you say so.",
+    "The parent's unique id is all zeros: the parent is a raw disk, or one without an id",
+    "Such a file cannot be told from another one, so it is read only when you say so.",
     NO_UPLOAD,
     "If you trust the parent's name: vhdtool inspect --raw-parent {disk}",
 )
