@@ -11,13 +11,21 @@ from typing import Any
 
 import pytest
 
-from tests.support.build_vhd import Recipe, build, child_of, footer_of, patch, place, write
+from tests.support.build_vhd import (
+    Recipe,
+    build,
+    child_of,
+    footer_of,
+    patch,
+    place,
+    write,
+)
 from vhdtools.errors import DamagedImageError, ImageError, UnsupportedImageError
 from vhdtools.image import open as open_image
 from vhdtools.image import soundness
 from vhdtools.image.soundness import MAX_DYNAMIC_SIZE, Flaw, Soundness, examine, metadata_regions
 from vhdtools.image.structure import MAX_BAT_ENTRIES, read_structure
-from vhdtools.layout import DiskType, ParentLocator
+from vhdtools.layout import DiskType, ParentLocator, build_footer
 
 FIXED = DiskType.FIXED
 DISK = Recipe("A" * 8 + "-" * 8 + "B" * 8 + "C" * 3)  # three blocks of 4 KiB in the file
@@ -57,6 +65,7 @@ def bytes_of(data: bytes) -> Callable[[Path], Path]:
 
 
 LENGTH = len(build(DISK))
+
 
 # A disk, the codes of its flaws, and where the first of them is.
 FLAWS: dict[str, tuple[Recipe | Callable[[Path], Path], list[str], int | None]] = {
@@ -110,6 +119,30 @@ FLAWS: dict[str, tuple[Recipe | Callable[[Path], Path], list[str], int | None]] 
     ),
     "fixed, with a dynamic disk's parts": (
         footer(disk_type=2, data_offset=512),
+        ["disk-type-contradicted"],
+        512,
+    ),
+    "fixed, over the copy of a dynamic disk": (
+        lambda path: patch(
+            place(path, DISK), -512, build_footer(footer_of(Recipe("-" * 32, FIXED)))
+        ),
+        ["disk-type-contradicted", "fixed-too-short"],
+        0,
+    ),
+    "fixed, with a dynamic disk's parts far in": (
+        lambda path: patch(
+            place(
+                path,
+                Recipe("-" * 20, FIXED, footer={"data_offset": 8192}),
+            ),
+            8192,
+            build(DISK)[512:1536],
+        ),
+        ["disk-type-contradicted"],
+        8192,
+    ),
+    "fixed, with a dynamic disk's parts and no copy": (
+        replace(footer(disk_type=2, data_offset=512), copy=None),
         ["disk-type-contradicted"],
         512,
     ),
@@ -262,7 +295,16 @@ def test_a_table_too_large_to_read(tmp_path: Path) -> None:
         open_image(path)
 
 
-SOUND = {
+def around_a_guests_vhd(
+    inner: dict[str, Any] | None = None, **outer: Any
+) -> Callable[[Path], Path]:
+    """A fixed disk whose guest keeps a dynamic VHD of its own from its first byte on."""
+    content = build(replace(DISK, footer={"unique_id": b"the guest's own!", **(inner or {})}))
+    around = footer_of(Recipe("-" * (len(content) // 512), FIXED, footer=outer))
+    return bytes_of(content + build_footer(around))
+
+
+SOUND: dict[str, Recipe | Callable[[Path], Path]] = {
     "usual": DISK,
     "block size 512": replace(DISK, block_size=512),
     "block size 2 GiB, empty": Recipe("-" * 8, block_size=2 << 30),
@@ -278,6 +320,11 @@ SOUND = {
         "-", block_size=1 << 31, footer={"current_size": MAX_DYNAMIC_SIZE}, extra_entries=1019
     ),
     "fixed": Recipe("AB", FIXED),
+    "fixed, around a guest's VHD": around_a_guests_vhd(),
+    "fixed, around a guest's VHD, with another data offset": around_a_guests_vhd(data_offset=512),
+    "fixed, around a guest's VHD, both without ids": around_a_guests_vhd(
+        inner={"unique_id": bytes(16)}, unique_id=bytes(16)
+    ),
     "fixed, with another data offset": Recipe("AB", FIXED, footer={"data_offset": 0xFFFF_FFFF}),
     "two locators for the same bytes": child_of("p.vhd", "A"),
 }

@@ -20,12 +20,13 @@ from tests.support.build_vhd import (
     place,
     write,
 )
-from vhdtools.errors import SourceReadError, VhdToolsError
+from vhdtools.errors import DamagedImageError, SourceReadError, VhdToolsError
 from vhdtools.image import open as open_image
 from vhdtools.image.locators import MAX_LOCATOR_DATA, decode_parent_name
 from vhdtools.image.soundness import examine
 from vhdtools.image.source import open_source
 from vhdtools.image.structure import MAX_BAT_ENTRIES, Structure, read_structure
+from vhdtools.inspection.repair import plan_footers
 from vhdtools.layout import UNALLOCATED, DiskType, build_footer
 from vhdtools.layout.batmap import BatmapHeader, batmap_checksum, build_batmap_header
 
@@ -141,6 +142,66 @@ def test_a_footer_in_what_the_guest_stored_is_not_the_disks(tmp_path: Path) -> N
     other = footer_of(Recipe("A" * 1000, DiskType.FIXED))
     data[-2048:-1536] = build_footer(other)
     assert read_structure(write(tmp_path / "disk.vhd", bytes(data))).end_footer is None
+
+
+def around_a_guests_vhd(**changes: Any) -> bytes:
+    """A fixed disk whose guest keeps a dynamic VHD of its own from its first byte on."""
+    inner = build(Recipe("A" * 16, footer={"unique_id": b"the guest's own!"}))
+    outer = footer_of(Recipe("-" * (len(inner) // 512), DiskType.FIXED))
+    return inner + build_footer(replace(outer, **changes))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"checksum": 1}, {"features": 7}, {"disk_type": 7}, {"cookie": b"conectiX"}],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_a_damaged_end_is_not_made_good_by_what_the_guest_stored(
+    tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    sealed = footer_of(Recipe("-" * (len(around_a_guests_vhd()) // 512 - 1), DiskType.FIXED))
+    data = around_a_guests_vhd(**{"checksum": sealed.checksum, **damage})
+    path = write(tmp_path / "disk.vhd", data)
+    structure = read_structure(path)
+    assert structure.used is structure.end_footer is not None
+    assert structure.footer_copy is None
+    assert examine(structure).flaws
+    with pytest.raises(DamagedImageError):
+        plan_footers(structure, open_source(path))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [{"unique_id": b"damaged!........"}, {"disk_type": 2, "checksum": 1}, {"current_size": 9216}],
+    ids=lambda damage: next(iter(damage)),
+)
+def test_a_damaged_end_is_made_good_by_the_copy(tmp_path: Path, damage: dict[str, Any]) -> None:
+    recipe = Recipe("A" * 16)
+    data = build(recipe)[:-512] + build_footer(
+        replace(footer_of(recipe), **{"checksum": footer_of(recipe).checksum, **damage})
+    )
+    structure = read_structure(write(tmp_path / "disk.vhd", data))
+    assert structure.used is structure.footer_copy
+    assert not examine(structure).flaws
+
+
+def test_bytes_behind_a_disk_do_not_give_it_to_its_guest(tmp_path: Path) -> None:
+    sealed = footer_of(Recipe("-" * (len(around_a_guests_vhd()) // 512 - 1), DiskType.FIXED))
+    data = around_a_guests_vhd(checksum=sealed.checksum) + b"behind"
+    structure = read_structure(write(tmp_path / "disk.vhd", data))
+    assert structure.used is structure.end_footer is not None
+    assert structure.footer == sealed
+    assert not examine(structure).flaws
+
+
+def test_a_damaged_copy_is_not_made_good_by_what_the_guest_stored(tmp_path: Path) -> None:
+    """The end of the file is lost, and a block holds the end of another VHD."""
+    data = bytearray(build(Recipe("A" * 16, end_size=0, copy=BAD)))
+    other = footer_of(Recipe("A", footer={"unique_id": b"other disk's id!"}))
+    data[-2048:-1536] = build_footer(other)
+    structure = read_structure(write(tmp_path / "disk.vhd", bytes(data)))
+    assert structure.end_footer is None
+    assert [flaw.code for flaw in examine(structure).flaws] == ["footer-checksum"]
 
 
 def test_old_tapdisks_left_the_hidden_byte_out_of_the_checksum(tmp_path: Path) -> None:
@@ -281,6 +342,10 @@ def test_a_locator_outside_the_file(tmp_path: Path, length: int, offset: int) ->
         ("parent.vhd\0rest".encode("utf-16-be"), "parent.vhd", "utf-16-be"),
         ("parent.vhd".encode("utf-16-le"), "parent.vhd", "utf-16-le"),
         ("C:\\磁盘\\父.vhd".encode("utf-16-be"), "C:\\磁盘\\父.vhd", "utf-16-be"),
+        (("一" * 9 + ".vhd").encode("utf-16-be"), "一" * 9 + ".vhd", "utf-16-be"),
+        ("一一一".encode("utf-16-be"), "一一一", "utf-16-be"),
+        ("一一一.vhd".encode("utf-16-le"), "一一一.vhd", "utf-16-le"),
+        ("/dev/vg/disk".encode("utf-16-le"), "/dev/vg/disk", "utf-16-le"),
         ("ü".encode("utf-16-be"), "ü", "utf-16-be"),
         ("一".encode("utf-16-be"), "一", "utf-16-be"),
         ("一丁一".encode("utf-16-be"), "一丁一", "utf-16-be"),
@@ -315,7 +380,6 @@ def test_tiny_files(tmp_path: Path, size: int) -> None:
     for data in (bytes(size), (b"conectix" * 200)[:size], build(Recipe("A"))[:size]):
         structure = read_structure(write(tmp_path / "disk.vhd", data))
         assert structure.file_size == size
-        assert structure.head == data
         assert examine(structure).flaws
 
 

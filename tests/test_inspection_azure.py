@@ -107,7 +107,6 @@ def test_the_maximum_is_what_a_managed_disk_takes(size: int, ready: bool, remedy
     structure = Structure(
         Path("disk.vhd"),
         size + 512,
-        b"",
         found,
         None,
         found,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from vhdtools.image.source import Readable
-from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, Footer, parse_footer
+from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, Footer, parse_footer
 
 __all__ = [
     "POISON_COOKIE",
@@ -19,6 +19,7 @@ __all__ = [
     "find_copy",
     "find_end_footer",
     "footers_at_the_ends",
+    "own_footers",
 ]
 
 POISON_COOKIE = b"v_poison"
@@ -94,6 +95,43 @@ def find_copy(source: Readable) -> FoundFooter | None:
     if source.size < FOOTER_SIZE:
         return None
     return _footer_in(source.read(0, FOOTER_SIZE), 0)
+
+
+def own_footers(
+    end: FoundFooter | None, copy: FoundFooter | None, file_size: int
+) -> tuple[FoundFooter | None, FoundFooter | None]:
+    """Which of the footers found are the disk's, and not part of what its guest stored.
+
+    The guest of a fixed disk owns byte 0, that of any disk what is in front of the end.
+    """
+    if end is not None and end.end < file_size and not _is_the_disks(end, copy):
+        end = None
+    if end is not None and copy is not None and _guest_owns_start(end, copy):
+        copy = None
+    return end, copy
+
+
+def _is_the_disks(inner: FoundFooter, copy: FoundFooter | None) -> bool:
+    """Whether a footer that other bytes follow is the disk's."""
+    if inner.footer.disk_type == DiskType.FIXED and inner.footer.current_size >= inner.offset:
+        return inner.footer.current_size == inner.offset
+    return copy is None or _same_disk(inner.footer, copy.footer)
+
+
+def _guest_owns_start(end: FoundFooter, copy: FoundFooter) -> bool:
+    fixed = end.footer.disk_type == DiskType.FIXED
+    if end.valid:
+        return fixed
+    # Of a damaged footer, the type may be what is damaged; the size tells a fixed disk, too.
+    fixed = fixed or end.footer.current_size == end.offset
+    return fixed and not _same_disk(end.footer, copy.footer)
+
+
+def _same_disk(one: Footer, other: Footer) -> bool:
+    """Whether the unique ids are equal, or nothing else differs, as where the id is damaged."""
+    return one.unique_id == other.unique_id or one == replace(
+        other, unique_id=one.unique_id, checksum=one.checksum
+    )
 
 
 def choose_footer(end: FoundFooter | None, copy: FoundFooter | None) -> FoundFooter | None:

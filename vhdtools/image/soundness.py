@@ -81,7 +81,7 @@ def examine(structure: Structure, size_rule: SizeRule = "auto") -> Soundness:
         needed = align_up(max(size, footer.current_size), SECTOR)
         surplus = max(0, structure.data_end - needed)
         return Soundness(size, tuple(flaws), surplus)
-    if footer.disk_type not in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
+    if not _is_dynamic(footer):
         return Soundness(size, tuple(flaws))
     header = structure.header
     if header is None or header.cookie != DYNAMIC_HEADER_COOKIE:
@@ -199,16 +199,7 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
 
 
 def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Flaw]:
-    offset = footer.data_offset
-    begins = structure.head.startswith(FOOTER_COOKIE)
-    if begins and structure.head[offset : offset + 8] == DYNAMIC_HEADER_COOKIE:
-        yield Flaw(
-            "disk-type-contradicted",
-            "the disk type is fixed, but where the data offset points, there is a dynamic disk "
-            "header",
-            offset,
-            "Find out from the disk's origin whether it is fixed or dynamic.",
-        )
+    yield from _type_flaws(structure, footer)
     if structure.end_footer is None:
         yield Flaw(
             "fixed-without-end",
@@ -223,6 +214,29 @@ def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Fl
             structure.data_end,
             "The file was cut: copy it again.",
         )
+
+
+def _type_flaws(structure: Structure, footer: Footer) -> Iterator[Flaw]:
+    """What shows that a disk of the type fixed is a dynamic one, and not that its guest has one."""
+    at_start = None if structure.guest_footer is None else structure.guest_footer.footer
+    same_id = at_start is not None and at_start.unique_id == footer.unique_id
+    if at_start is not None and same_id and any(footer.unique_id) and _is_dynamic(at_start):
+        contrary, offset = "the footer at the file's start, of the same unique id, says dynamic", 0
+    elif structure.header_cookie and (at_start is None or same_id):
+        contrary = "where the data offset points, there is a dynamic disk header"
+        offset = footer.data_offset
+    else:
+        return
+    yield Flaw(
+        "disk-type-contradicted",
+        f"the disk type is fixed, but {contrary}",
+        offset,
+        "Find out from the disk's origin whether it is fixed or dynamic.",
+    )
+
+
+def _is_dynamic(footer: Footer) -> bool:
+    return footer.disk_type in (DiskType.DYNAMIC, DiskType.DIFFERENCING)
 
 
 def _no_header(structure: Structure, footer: Footer) -> Flaw:

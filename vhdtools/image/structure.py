@@ -12,7 +12,13 @@ from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
-from vhdtools.image.footers import FoundFooter, choose_footer, find_copy, find_end_footer
+from vhdtools.image.footers import (
+    FoundFooter,
+    choose_footer,
+    find_copy,
+    find_end_footer,
+    own_footers,
+)
 from vhdtools.image.locators import (
     FoundLocator,
     ParentName,
@@ -60,17 +66,16 @@ class Structure:
     """What was found in a file. Offsets and sizes are in bytes.
 
     `end_footer`: at the end (`trailing_bytes` may follow it); `footer_copy`: at byte 0, None for
-    a fixed disk, whose guest owns that place. `used` is the one of the two that counts (see
-    `choose_footer`). `header` is None unless `used` is a dynamic or differencing disk's and its
-    data offset leaves room for a header in the file. `bat` holds the entries that the disk needs
-    and the file has, at most `MAX_BAT_ENTRIES`; `bat_padding` the bytes between the last of the
-    header's `max_table_entries` and the end of that sector. `head` is the file's first bytes, at
-    most 4096 (for signatures).
+    a fixed disk, whose guest owns that place: `guest_footer` is what it has there. `used` is the
+    one of the two that counts (see `choose_footer`). `header` is None unless `used` is a dynamic
+    or differencing disk's and its data offset leaves room for a header in the file; of any disk,
+    `header_cookie` says whether the data offset leads to a header's cookie. `bat` holds the
+    entries that the disk needs and the file has, at most `MAX_BAT_ENTRIES`; `bat_padding` the
+    bytes between the last of the header's `max_table_entries` and the end of that sector.
     """
 
     path: Path
     file_size: int
-    head: bytes
     end_footer: FoundFooter | None
     footer_copy: FoundFooter | None
     used: FoundFooter | None
@@ -80,6 +85,8 @@ class Structure:
     batmap: FoundBatmap | None
     parent_name: ParentName | None
     parent_locators: tuple[FoundLocator, ...]
+    guest_footer: FoundFooter | None = None
+    header_cookie: bool = False
 
     @property
     def kept_bytes(self) -> int:
@@ -130,12 +137,9 @@ def read_structure(file: str | os.PathLike[str] | Readable) -> Structure:
 
 def _read(source: Readable) -> Structure:
     end = find_end_footer(source)
-    copy = find_copy(source) if end is None or end.offset else None
-    if end is not None and end.end < source.size and not _belongs(end, copy):
-        end = None
+    at_start = find_copy(source) if end is None or end.offset else None
+    end, copy = own_footers(end, at_start, source.size)
     used = choose_footer(end, copy)
-    if used is not None and used is end and end.footer.disk_type == DiskType.FIXED:
-        copy = None
     header = None
     if used is not None and used.footer.disk_type in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
         header = _read_header(source, used.footer.data_offset)
@@ -146,7 +150,6 @@ def _read(source: Readable) -> Structure:
     return Structure(
         path=source.path,
         file_size=source.size,
-        head=source.read(0, min(source.size, 4096)),
         end_footer=end,
         footer_copy=copy,
         used=used,
@@ -156,14 +159,14 @@ def _read(source: Readable) -> Structure:
         batmap=batmap,
         parent_name=None if header is None else decode_parent_name(header.parent_name),
         parent_locators=() if header is None else find_locators(source, header),
+        guest_footer=at_start if copy is None else None,
+        header_cookie=used is not None and _has_header_cookie(source, used.footer.data_offset),
     )
 
 
-def _belongs(inner: FoundFooter, copy: FoundFooter | None) -> bool:
-    """Whether a footer in front of other bytes is the disk's, and not part of its content."""
-    if inner.footer.disk_type == DiskType.FIXED and inner.footer.current_size > inner.offset:
-        return False
-    return copy is None or not copy.valid or copy.footer.unique_id == inner.footer.unique_id
+def _has_header_cookie(source: Readable, offset: int) -> bool:
+    size = len(DYNAMIC_HEADER_COOKIE)
+    return offset + size <= source.size and source.read(offset, size) == DYNAMIC_HEADER_COOKIE
 
 
 def _read_header(source: Readable, offset: int) -> DynamicHeader | None:
