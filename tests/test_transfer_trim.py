@@ -28,7 +28,7 @@ def naive_runs(pages: list[bool], gap: int) -> Runs:
 
 
 def buffer_of(pages: list[bool], where: int) -> bytearray:
-    buffer = bytearray(max(len(pages), 1) * PAGE)
+    buffer = bytearray(len(pages) * PAGE)
     for number, marked in enumerate(pages):
         if marked:
             buffer[number * PAGE + where] = 1
@@ -36,9 +36,8 @@ def buffer_of(pages: list[bool], where: int) -> bytearray:
 
 
 def check(pages: list[bool], gap: int, where: int = 0) -> None:
-    assert nonzero_runs(buffer_of(pages, where), len(pages) * PAGE, gap=gap) == naive_runs(
-        pages, gap
-    )
+    view = memoryview(buffer_of(pages, where))
+    assert nonzero_runs(view, gap=gap) == naive_runs(pages, gap)
 
 
 @given(
@@ -62,22 +61,16 @@ def test_runs_of_long_stretches(stretches: list[tuple[bool, int]], gap: int) -> 
 
 
 def test_a_chunk_full_of_data_is_one_run() -> None:
-    buffer = bytearray(b"\1" * MAX_WRITE)
-    assert nonzero_runs(buffer, MAX_WRITE, gap=MERGE_GAP) == [(0, MAX_WRITE)]
+    view = memoryview(b"\1" * MAX_WRITE)
+    assert nonzero_runs(view, gap=MERGE_GAP) == [(0, MAX_WRITE)]
 
 
 def test_a_chunk_full_of_zeros_has_no_run() -> None:
-    assert nonzero_runs(bytearray(MAX_WRITE), MAX_WRITE, gap=MERGE_GAP) == []
+    assert nonzero_runs(memoryview(bytes(MAX_WRITE)), gap=MERGE_GAP) == []
 
 
 def test_the_first_and_the_last_page_alone() -> None:
     buffer = bytearray(MAX_WRITE)
     buffer[0] = buffer[-1] = 1
     expected = [(0, PAGE), (MAX_WRITE - PAGE, MAX_WRITE)]
-    assert nonzero_runs(buffer, MAX_WRITE, gap=MERGE_GAP) == expected
-
-
-def test_what_lies_behind_the_length_is_not_looked_at() -> None:
-    buffer = bytearray(8 * PAGE)
-    buffer[4 * PAGE :] = b"\1" * (4 * PAGE)
-    assert nonzero_runs(buffer, 4 * PAGE, gap=0) == []
+    assert nonzero_runs(memoryview(buffer), gap=MERGE_GAP) == expected

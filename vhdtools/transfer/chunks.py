@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TypeAlias
 
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
+from vhdtools.image.buffer import page_buffer
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.ranges import PageRange, split
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.ledger import StepResult
 from vhdtools.transfer.plan import MERGE_GAP, Chunk, Step, Zeros
 from vhdtools.transfer.progress import Progress
-from vhdtools.transfer.trim import nonzero_runs
+from vhdtools.transfer.trim import is_zero, nonzero_runs
 
 __all__ = ["ChunkReader", "Digester", "ReadInto", "Sender", "Write"]
 
@@ -40,34 +41,29 @@ class ChunkReader:
         # only get into each other's way.
         self._turns = threading.BoundedSemaphore(os.cpu_count() or 1)
 
-    def read(self, chunk: Chunk) -> bytearray:
-        """A buffer whose first `chunk.length` bytes are the chunk's, until this thread's next call.
+    def read(self, chunk: Chunk) -> memoryview:
+        """The chunk's bytes, until this thread's next call. Raises what `read_into` raises."""
+        view = self._buffer()[: chunk.length]
+        self._fill(view, chunk, 0, chunk.reads)
+        return view
 
-        Raises what `read_into` raises.
-        """
-        buffer = self._buffer()
-        with memoryview(buffer) as view:
-            self._fill(view, chunk, 0, chunk.reads)
-        return buffer
-
-    def read_unless_zero(self, chunk: Chunk) -> bytearray | None:
+    def read_unless_zero(self, chunk: Chunk) -> memoryview | None:
         """As `read`, or None where the whole chunk is zero: faster, if there is much of that."""
-        buffer = self._buffer()
-        with memoryview(buffer) as view:
-            with self._turns:
-                found = self._first_data(buffer, view, chunk.reads)
-            if found is None:
-                return None
-            piece, rest = found
-            start, end = piece.offset - chunk.offset, piece.end - chunk.offset
-            if start:
-                view[start:end] = view[: piece.length]
-                view[:start] = _ZEROS[:start]
-            self._fill(view, chunk, end, rest)
-        return buffer
+        view = self._buffer()[: chunk.length]
+        with self._turns:
+            found = self._first_data(view, chunk.reads)
+        if found is None:
+            return None
+        piece, rest = found
+        start, end = piece.offset - chunk.offset, piece.end - chunk.offset
+        if start:
+            view[start:end] = view[: piece.length]
+            view[:start] = _ZEROS[:start]
+        self._fill(view, chunk, end, rest)
+        return view
 
     def _first_data(
-        self, buffer: bytearray, view: memoryview, reads: Sequence[PageRange]
+        self, view: memoryview, reads: Sequence[PageRange]
     ) -> tuple[PageRange, list[PageRange]] | None:
         """The first piece that is not zero, now at the buffer's start, and what follows it.
 
@@ -76,7 +72,7 @@ class ChunkReader:
         for index, item in enumerate(reads):
             for piece in split((item,), _PIECE):
                 self._read_into(piece.offset, view[: piece.length])
-                if not buffer.startswith(_ZEROS[: piece.length]):
+                if not is_zero(view[: piece.length]):
                     rest = PageRange(piece.end, item.end - piece.end)
                     return piece, [rest, *reads[index + 1 :]]
         return None
@@ -89,12 +85,12 @@ class ChunkReader:
             if start < end:
                 self._read_into(item.offset, view[start:end])
             done = end
-        view[done : chunk.length] = _ZEROS[: chunk.length - done]
+        view[done:] = _ZEROS[: len(view) - done]
 
-    def _buffer(self) -> bytearray:
-        buffer: bytearray | None = getattr(self._local, "buffer", None)
+    def _buffer(self) -> memoryview:
+        buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None:
-            buffer = self._local.buffer = bytearray(MAX_WRITE)
+            buffer = self._local.buffer = page_buffer(MAX_WRITE)
         return buffer
 
 
@@ -109,13 +105,9 @@ class Digester:
         """The CRC-64 of the step, and the ranges that a `Sender` would have written."""
         if isinstance(step, Zeros):
             return StepResult(step.offset, step.length, crc64_zeros(step.length))
-        buffer = self._reader.read_unless_zero(step)
-        runs = _runs(step, buffer)
-        if buffer is None:
-            crc = crc64_zeros(step.length)
-        else:
-            with memoryview(buffer) as view:
-                crc = crc64(view[: step.length])
+        view = self._reader.read_unless_zero(step)
+        runs = _runs(step, view)
+        crc = crc64_zeros(step.length) if view is None else crc64(view)
         self._progress.advance(step.length)
         writes = tuple(PageRange(step.offset + start, end - start) for start, end in runs)
         return StepResult(step.offset, step.length, crc, writes)
@@ -133,29 +125,29 @@ class Sender:
         """Send one step; all of it is confirmed when this returns."""
         if isinstance(step, Zeros):
             return StepResult(step.offset, step.length, crc64_zeros(step.length))
-        buffer = self._reader.read_unless_zero(step)
+        view = self._reader.read_unless_zero(step)
+        content = _ZEROS if view is None else view
         writes: list[PageRange] = []
         crc = position = unconfirmed = 0
-        with memoryview(_ZEROS if buffer is None else buffer) as view:
-            for start, end in _runs(step, buffer):
-                with view[start:end] as body:
-                    run_crc = crc64(body)
-                    if not self._write(step.offset + start, body, run_crc):
-                        unconfirmed += 1
-                crc = _append_zeros(crc, start - position)
-                crc = crc64_combine(crc, run_crc, end - start)
-                writes.append(PageRange(step.offset + start, end - start))
-                position = end
+        for start, end in _runs(step, view):
+            body = content[start:end]
+            run_crc = crc64(body)
+            if not self._write(step.offset + start, body, run_crc):
+                unconfirmed += 1
+            crc = _append_zeros(crc, start - position)
+            crc = crc64_combine(crc, run_crc, end - start)
+            writes.append(PageRange(step.offset + start, end - start))
+            position = end
         crc = _append_zeros(crc, step.length - position)
         self._progress.advance(step.length)
         return StepResult(step.offset, step.length, crc, tuple(writes), unconfirmed)
 
 
-def _runs(chunk: Chunk, buffer: bytearray | None) -> list[tuple[int, int]]:
-    """The parts of a chunk to be written; `buffer` as `read_unless_zero` gives it."""
+def _runs(chunk: Chunk, view: memoryview | None) -> list[tuple[int, int]]:
+    """The parts of a chunk to be written; `view` as `read_unless_zero` gives it."""
     if not chunk.trim:
         return [(0, chunk.length)]
-    return [] if buffer is None else nonzero_runs(buffer, chunk.length, gap=MERGE_GAP)
+    return [] if view is None else nonzero_runs(view, gap=MERGE_GAP)
 
 
 def _append_zeros(crc: int, length: int) -> int:

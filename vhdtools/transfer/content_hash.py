@@ -27,8 +27,7 @@ def stream_md5(image: DiskImage, disk_size: int, footer: bytes, halt: threading.
     for step in plan(image.extents(), disk_size):
         if isinstance(step, Chunk):
             _check(halt, image)
-            with memoryview(reader.read(step)) as view:
-                digest.update(view[: step.length])
+            digest.update(reader.read(step))
             continue
         left = step.length
         while left:

@@ -1,7 +1,7 @@
 """Finding the pages that are not zero in a buffer, at memory speed.
 
-`bytearray.startswith(zeros, at)` is memcmp on the spot: no copy, no Python loop over bytes. All
-positions here are multiples of the page size, and all searches are by halving or doubling.
+`bytes.startswith(view)` is memcmp on the spot: no copy, no Python loop over bytes. All positions
+here are multiples of the page size, and all searches are by halving or doubling.
 """
 
 from __future__ import annotations
@@ -9,19 +9,25 @@ from __future__ import annotations
 from vhdtools.ranges import PAGE, align_down
 from vhdtools.target.page_target import MAX_WRITE
 
-__all__ = ["nonzero_runs"]
+__all__ = ["is_zero", "nonzero_runs"]
 
-_ZEROS = memoryview(bytes(MAX_WRITE))
+_ZEROS = bytes(MAX_WRITE)
 
 
-def nonzero_runs(buffer: bytearray, length: int, *, gap: int) -> list[tuple[int, int]]:
-    """The runs of `buffer[:length]` worth sending, as (start, end) in bytes, whole pages.
+def is_zero(view: memoryview) -> bool:
+    """Whether all of `view` (at most 4 MiB) is zeros."""
+    return _ZEROS.startswith(view)
+
+
+def nonzero_runs(view: memoryview, *, gap: int) -> list[tuple[int, int]]:
+    """The runs of `view` worth sending, as (start, end) in bytes, whole pages.
 
     Every page that is not zero lies in a run; a run begins and ends with such a page, and holds no
-    stretch of zero pages longer than `gap` bytes. `length` is a multiple of 512, at most 4 MiB.
+    stretch of zero pages longer than `gap` bytes. `view` is of whole pages, at most 4 MiB.
     """
     runs: list[tuple[int, int]] = []
-    start = _zeros_end(buffer, 0, length)
+    length = len(view)
+    start = _zeros_end(view, 0)
     # A stretch of zeros longer than `gap` holds a whole aligned probe of half of it.
     probe = max(align_down(gap // 2, PAGE), PAGE)
     while start < length:
@@ -29,51 +35,51 @@ def nonzero_runs(buffer: bytearray, length: int, *, gap: int) -> list[tuple[int,
         end = length
         following = length
         while position < length:
-            size = min(probe, length - position)
-            if not buffer.startswith(_ZEROS[:size], position):
+            if not is_zero(view[position : position + probe]):
                 position += probe
                 continue
-            following = _zeros_end(buffer, position, length)
-            zeros_start = _zeros_start(buffer, position, max(start, position - probe))
+            following = _zeros_end(view, position)
+            zeros_start = _zeros_start(view, position, max(start, position - probe))
             if following - zeros_start > gap or following == length:
                 end = zeros_start
                 break
             position = align_down(following, probe) + probe
             following = length
         else:
-            end = _zeros_start(buffer, length, start)
+            end = _zeros_start(view, length, start)
             following = length
         runs.append((start, end))
         start = following
     return runs
 
 
-def _zeros_end(buffer: bytearray, start: int, length: int) -> int:
-    """The first page at or after `start` that is not zero; `length` if there is none."""
-    if start >= length or buffer.startswith(_ZEROS[: length - start], start):
+def _zeros_end(view: memoryview, start: int) -> int:
+    """The first page at or after `start` that is not zero; the view's length if there is none."""
+    length = len(view)
+    if is_zero(view[start:]):
         return length
     step = PAGE
     position = start
-    while buffer.startswith(_ZEROS[: min(step, length - position)], position):
+    while is_zero(view[position : position + step]):
         position += step
         step *= 2
     # Not zero somewhere in [position, position + step): halve down to its page.
     high = min(position + step, length)
     while high - position > PAGE:
         middle = position + align_down((high - position) // 2, PAGE)
-        if buffer.startswith(_ZEROS[: middle - position], position):
+        if is_zero(view[position:middle]):
             position = middle
         else:
             high = middle
     return position
 
 
-def _zeros_start(buffer: bytearray, end: int, floor: int) -> int:
+def _zeros_start(view: memoryview, end: int, floor: int) -> int:
     """Where the zero pages that end at `end` begin, looking back no further than `floor`."""
     low, high = floor, end
     while low < high:
         middle = align_down((low + high) // 2, PAGE)
-        if buffer.startswith(_ZEROS[: end - middle], middle):
+        if is_zero(view[middle:end]):
             high = middle
         else:
             low = middle + PAGE
