@@ -55,7 +55,7 @@ FULL = (
         "30 GiB OS disk, sparse fixed, to Azurite 3.35.0",
         "azurite335",
         "os",
-        *("vhdtool", *_PEERS, "limit"),
+        *("vhdtool", *_PEERS, "limit", "bare"),
     ),
     _case(
         "dynamic-azurite335",
@@ -99,21 +99,21 @@ FULL = (
         "4 GiB, 0.92 GB scattered in runs of 4 KiB to 8 MiB, to Azurite 3.35.0",
         "azurite335",
         "scattered",
-        *("vhdtool", *_PEERS, "limit"),
+        *("vhdtool", *_PEERS, "limit", "bare"),
     ),
     _case(
         "dense-discard-http",
         "2 GiB of random bytes, to a server that drops them, HTTP",
         "discard-http",
         "dense",
-        *("vhdtool", *_PEERS, "limit"),
+        *("vhdtool", *_PEERS, "limit", "bare"),
     ),
     _case(
         "dense-discard-tls",
         "2 GiB of random bytes, to a server that drops them, TLS",
         "discard-tls",
         "dense",
-        *("vhdtool", *_PEERS, "limit"),
+        *("vhdtool", *_PEERS, "limit", "bare"),
     ),
     _case(
         "dense-azurite335",
@@ -210,7 +210,7 @@ QUICK = (
             ("small-dynamic", "azurite337", ("vhdtool",)),
             ("small-scattered", "azurite337", ("vhdtool", "limit")),
             ("small-scattered", "strict", ("vhdtool",)),
-            ("small-dense", "discard-http", ("vhdtool", "upload_blob", "limit")),
+            ("small-dense", "discard-http", ("vhdtool", "upload_blob", "limit", "bare")),
             ("small-dense", "discard-tls", ("vhdtool", "limit")),
             ("small-zeros", "discard-http", ("vhdtool", "cat")),
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from benchmarks import installed
 from benchmarks.disks import Disk
+from benchmarks.recording import recorded_places
 from benchmarks.service import Service
 from benchmarks.tools import azcopy, program
 
@@ -129,6 +130,18 @@ def _limit(workers: int) -> Contender:
     return Contender(title, commands, own_clock=True)
 
 
+def _bare(workers: int) -> Contender:
+    def commands(job: Job) -> Sequence[Sequence[str]]:
+        places = job.folder / "places"
+        lines = [f"{place.offset} {place.length}\n" for place in recorded_places(job.disk.path)]
+        places.write_text("".join(lines), encoding="ascii")
+        command = _module(installed.python(), "benchmarks.bare", job, workers)
+        return [[*command[:4], str(places), *command[4:]]]
+
+    title = f"a bare client that starts, reads and digests, {workers} connections"
+    return Contender(title, commands)
+
+
 def _the_disk(job: Job) -> Path:
     return job.disk.path
 
@@ -232,6 +245,7 @@ _KINDS: Mapping[str, Callable[[int], Contender]] = {
     "convert_azcopy": _convert_azcopy,
     "upload_blob": _upload_blob,
     "limit": _limit,
+    "bare": _bare,
     "cat": _cat,
     "qemu_read": _qemu_read,
     "inspect": _inspect,

@@ -16,6 +16,10 @@ MB = 10**6
 
 _BLOB = Limits()
 
+_SETTLING = 24
+"""Refusals that finding the service's pace takes: it is overstepped at the start and once more in
+the search, and once again while it is probed later, by all of eight workers each time at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -109,6 +113,9 @@ def _emulated(results: Mapping[str, CaseResult]) -> Iterator[Goal]:
     sent = ours and ours.count("sent_bytes")
     found = ours.seconds / (sent / _BLOB.bytes_per_second) if ours and sent else None
     yield Goal("emulated limits: OS disk, by bytes / 60 MiB/s", 1.05, found, at_least=False)
+    refused = None if ours is None else ours.count("retries")
+    what = "emulated limits: OS disk, refusals until the pace has settled"
+    yield Goal(what, _SETTLING, refused, at_least=False, unit="requests")
     for disk, peer in (
         ("os", "azcopy"),
         ("os-dynamic", "convert_azcopy"),

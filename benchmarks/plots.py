@@ -18,6 +18,7 @@ INSPECTION = "inspection.svg"
 COLOURS = {
     "vhdtool": "#1b6ca8",
     "limit": "#9aa5b1",
+    "bare": "#c9d1d9",
     "azcopy": "#d97706",
     "azcopy_tuned": "#f2b25c",
     "convert_azcopy": "#d97706",
@@ -32,6 +33,7 @@ COLOURS = {
 LABELS = {
     "vhdtool": "vhdtool upload",
     "limit": "the limit (same requests, from memory)",
+    "bare": "a bare client that starts, reads, digests",
     "azcopy": "AzCopy",
     "azcopy_tuned": "AzCopy, unpaced",
     "convert_azcopy": "qemu-img convert + AzCopy",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 from benchmarks.push import Write
 from vhdtools.image import open as open_image
@@ -16,22 +18,38 @@ from vhdtools.transfer.upload import upload_image
 
 def recorded_writes(disk: Path) -> list[Write]:
     """The page writes that an upload of *disk* makes, in disk order, with their data."""
-    target = _Recorder()
+    writes = list[Write]()
+    _record(disk, lambda place, data, crc: writes.append(Write(place.offset, bytes(data), crc)))
+    return sorted(writes, key=lambda write: write.offset)
+
+
+@cache
+def recorded_places(disk: Path) -> tuple[PageRange, ...]:
+    """Where these page writes go, in disk order."""
+    places = list[PageRange]()
+    _record(disk, lambda place, _data, _crc: places.append(place))
+    return tuple(sorted(places, key=lambda place: place.offset))
+
+
+_Take: TypeAlias = Callable[[PageRange, memoryview, int], None]
+
+
+def _record(disk: Path, take: _Take) -> None:
     with open_image(disk) as image:
-        upload_image(image, target, UploadOptions(workers=2))
-    return sorted(target.writes, key=lambda write: write.offset)
+        upload_image(image, _Recorder(take), UploadOptions(workers=2))
 
 
 class _Recorder:
-    """A `PageTarget` that only remembers the writes."""
+    """A `PageTarget` that hands on the writes, and remembers their places."""
 
     name = "memory"
     capabilities = TargetCapabilities(
         creates=True, metadata=False, lease=False, reads=False, clears=False
     )
 
-    def __init__(self) -> None:
-        self.writes = list[Write]()
+    def __init__(self, take: _Take) -> None:
+        self._take = take
+        self._places = list[PageRange]()
         self._lock = threading.Lock()
 
     def state(self) -> TargetState | None:
@@ -41,14 +59,14 @@ class _Recorder:
         pass
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
-        write = Write(offset, bytes(data), crc64)
+        place = PageRange(offset, len(data))
         with self._lock:
-            self.writes.append(write)
+            self._take(place, data, crc64)
+            self._places.append(place)
         return True
 
     def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
-        written = sorted((write.offset, len(write.data)) for write in self.writes)
-        return coalesce(PageRange(*item) for item in written)
+        return coalesce(sorted(self._places, key=lambda place: place.offset))
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
         raise NotImplementedError

@@ -32,7 +32,7 @@ from benchmarks.disks import Disk
 from benchmarks.filling import write_random
 from benchmarks.measure import CommandError, measure, measure_all
 from benchmarks.os_tree import write_os_disk
-from benchmarks.push import PushError, Write, push
+from benchmarks.push import PushError, Write, push, push_file
 from benchmarks.recording import recorded_writes
 from benchmarks.relay import counting_relay
 from benchmarks.service import Service, footer_problem, size_problem
@@ -262,6 +262,22 @@ def test_push_writes_all_from_several_connections(tmp_path: Path, *, tls: bool) 
 
         assert blob.read(0, sum(lengths)) == b"".join(data)
         assert server.stats().by_operation == {"put-page": len(writes)}
+
+
+def test_push_file_sends_what_the_file_holds(tmp_path: Path) -> None:
+    content = random.Random(5).randbytes(MIB)
+    disk = tmp_path / "disk.vhd"
+    disk.write_bytes(content)
+    places = [PageRange(0, 512), PageRange(4096, 200 * 1024), PageRange(MIB - 512, 512)]
+    with PageBlobServer() as server:
+        blob = server.create_blob("vhds/disk.vhd", MIB)
+
+        assert push_file(disk, places, server.blob_url("vhds/disk.vhd"), 2) > 0
+
+        expected = bytearray(MIB)
+        for place in places:
+            expected[place.offset : place.end] = content[place.offset : place.end]
+        assert blob.read(0, MIB) == expected
 
 
 def test_push_tries_again_while_the_service_is_busy() -> None:
@@ -509,15 +525,18 @@ def test_every_case_is_of_things_that_exist() -> None:
             assert contenders.contender(entry.contender).uploads <= (case.target is not None)
 
 
-def test_commands_go_to_the_service(azurite: Azurite, dense: tuple[Disk, bytes]) -> None:
+def test_commands_go_to_the_service(
+    azurite: Azurite, dense: tuple[Disk, bytes], tmp_path: Path
+) -> None:
     service = Service(azurite.endpoint, problem=lambda *_: None)
-    job = contenders.Job(dense[0], service, Path("folder"))
+    job = contenders.Job(dense[0], service, tmp_path)
     made = contenders.contender("vhdtool-3")
     program, upload, disk, url, *options = made.commands(job)[0]
     assert Path(program).name == "vhdtool"
     assert (upload, disk) == ("upload", str(dense[0].path))
     assert url.startswith(f"{azurite.endpoint}/bench/disk.vhd?")
     assert options == ["--workers", "3", "--no-progress", "--json"]
-    pushed = contenders.contender("limit-3").commands(job)[0]
-    assert pushed[-1] == "3"
-    assert pushed[-2].startswith(f"{azurite.endpoint}/bench/disk.vhd?")
+    for pusher in ("limit-3", "bare-3"):
+        pushed = contenders.contender(pusher).commands(job)[0]
+        assert pushed[-1] == "3"
+        assert pushed[-2].startswith(f"{azurite.endpoint}/bench/disk.vhd?")
