@@ -197,6 +197,17 @@ def test_nothing_there_is_an_error() -> None:
         verify(MemoryTarget())
 
 
+def test_a_missing_container_is_not_to_be_made() -> None:
+    def missing(_operation: str, _offset: int) -> None:
+        raise TargetMissingError("memory://target", "the container does not exist", "Create it.")
+
+    target = MemoryTarget()
+    target.before = missing
+    with pytest.raises(TargetMissingError, match="Check the destination") as caught:
+        verify(target)
+    assert "Create" not in str(caught.value)
+
+
 def test_what_cannot_be_read_cannot_be_verified() -> None:
     target = MemoryTarget(DISK)
     target.exists_with(len(CONTENT) + PAGE)

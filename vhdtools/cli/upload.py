@@ -34,7 +34,7 @@ from vhdtools.transfer.api import upload as upload_disk
 
 __all__ = ["upload"]
 
-_AGAIN = "Then run the same command again: it goes on where this one stopped."
+_AGAIN = "Then run the same command again: it goes on from what is there."
 
 
 @click.command()

@@ -52,6 +52,8 @@ __all__ = ["BlobSession"]
 
 T = TypeVar("T")
 
+_MOST_TEXT = 500
+
 _DISK_SCOPE = "https://disk.azure.com//.default"
 """With two slashes, one of which the SDK's own `audience` argument would lose."""
 
@@ -250,5 +252,8 @@ def _connect(
 
 
 def _text(error: Exception) -> str:
-    text = " ".join(str(error).split()) or type(error).__name__
-    return without_secrets(text)[:500].rstrip(".")
+    """What the SDK says, in whole sentences: its lists of all that was tried are long."""
+    text = without_secrets(" ".join(str(error).split()) or type(error).__name__)
+    if len(text) > _MOST_TEXT:
+        text = text[:_MOST_TEXT].rpartition(". ")[0] or text[:_MOST_TEXT] + "…"
+    return text.rstrip(".")

@@ -30,6 +30,7 @@ from vhdtools.transfer.retry import RetryPolicy
 __all__ = ["read_back", "verify_image"]
 
 _REMEDY = "Upload it again with --overwrite, then verify once more."
+_NOTHING_THERE = "Check the destination, or upload the disk to it first."
 
 
 def verify_image(
@@ -78,9 +79,13 @@ def read_back(
             "End the disk's upload (az disk revoke-access), then verify the URL that "
             "az disk grant-access --access-level Read gives.",
         )
-    state = connection.call(target.state)
+    try:
+        state = connection.call(target.state)
+    except TargetMissingError as error:
+        error.remedy = _NOTHING_THERE  # making a container would not help
+        raise
     if state is None:
-        raise TargetMissingError(target.name, "there is nothing to verify", "Upload it first.")
+        raise TargetMissingError(target.name, "there is nothing to verify", _NOTHING_THERE)
     disk_size = _disk_size(image, target, state.size)
 
     comparer = Comparer(image, connection, progress)
