@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
+from vhdtools.image.buffer import page_buffer
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.source import Source, data_runs
 from vhdtools.image.structure import Structure
@@ -97,7 +98,7 @@ def read_all(
     progress.start("reading", image.virtual_size)
     survey = _Survey(source, structure, guest_size) if structure.header is not None else None
     checksum = data_pages = 0
-    buffer = bytearray(_PIECE)
+    buffer = page_buffer(_PIECE)
     for extent in image.extents():
         if survey is not None:
             survey.look_until(extent.offset)
@@ -108,7 +109,7 @@ def read_all(
             continue
         for offset in range(extent.offset, extent.end, _PIECE):
             length = min(_PIECE, extent.end - offset)
-            piece = memoryview(buffer)[:length]
+            piece = buffer[:length]
             if survey is not None:
                 survey.look_until(offset + length)
             image.read_into(offset, piece)
