@@ -25,6 +25,7 @@ ACCOUNT_KEY = (
 )
 SAS = "sv=2024-11-04&sr=b&sp=racwdl&se=2999-01-01T00%3A00%3A00Z&sig=c2lnbmF0dXJl"
 
+_LAST_TURNS = 10
 # On a slow line the sender must feel it soon: no more is taken in than this.
 _SLOW_BUFFER = 32 * 1024
 _BUFFER = 256 * 1024
@@ -111,9 +112,10 @@ class PageBlobServer:
         self._front.release()
         await self._runner.cleanup()
         self._front.abandon()
-        # Two turns of the loop: an aborted transport tells its protocol in the next one.
-        await asyncio.sleep(0)
-        await asyncio.sleep(0)
+        # An aborted transport tells its protocol in the loop's next turn, and one that was accepted
+        # last is made in some turns before it can be.
+        for _ in range(_LAST_TURNS):
+            await asyncio.sleep(0)
 
     def _tls(self) -> ssl.SSLContext | None:
         if not self.options.tls:
