@@ -33,9 +33,7 @@ __all__ = [
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
-_UNSENT = 1024 * 1024
-"""A sender is woken when half of it has gone: within 33 s on the slowest line that `Timeouts` has
-in mind, well before a stall is suspected, and seldom on a fast one."""
+_UNSENT = 256 * 1024
 
 
 class ProxyError(ConnectionError):
