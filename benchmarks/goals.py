@@ -58,7 +58,7 @@ def goals_table(found: list[Goal]) -> str:
         [
             goal.what,
             f"{'≥' if goal.at_least else '≤'} {goal.bound:g} {goal.unit}",
-            "–" if goal.found is None else f"{goal.found:.3g} {goal.unit}",
+            "–" if goal.found is None else f"{goal.found:.4g} {goal.unit}",
             words[goal.reached],
         ]
         for goal in found

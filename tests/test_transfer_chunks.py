@@ -125,6 +125,11 @@ def test_reading_unless_zero_gives_the_chunk_or_nothing(
                 assert found is None
 
 
+def test_a_chunk_that_is_too_large_is_no_chunk() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        ChunkReader(MemoryImage(bytes(PAGE)).read_into).read(Chunk(0, MAX_WRITE + PAGE, ()))
+
+
 def test_unconfirmed_writes_are_counted() -> None:
     content = b"\1" * PAGE + bytes(MERGE_GAP + PAGE) + b"\1" * PAGE
     progress = Stages()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from vhdtools.ranges import PAGE
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.plan import MERGE_GAP
-from vhdtools.transfer.trim import nonzero_runs
+from vhdtools.transfer.trim import is_zero, nonzero_runs
 
 Runs = list[tuple[int, int]]
 
@@ -74,3 +74,13 @@ def test_the_first_and_the_last_page_alone() -> None:
     buffer[0] = buffer[-1] = 1
     expected = [(0, PAGE), (MAX_WRITE - PAGE, MAX_WRITE)]
     assert nonzero_runs(memoryview(buffer), gap=MERGE_GAP) == expected
+
+
+def test_a_part_of_a_buffer_is_looked_at_alone() -> None:
+    buffer = bytearray(4 * PAGE)
+    buffer[2 * PAGE - 1] = buffer[-1] = 1
+    view = memoryview(buffer)
+    assert is_zero(view[:PAGE])
+    assert not is_zero(view[: 2 * PAGE])
+    assert is_zero(view[2 * PAGE : 3 * PAGE])
+    assert nonzero_runs(view[: 3 * PAGE], gap=0) == [(PAGE, 2 * PAGE)]

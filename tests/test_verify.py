@@ -197,15 +197,18 @@ def test_nothing_there_is_an_error() -> None:
         verify(MemoryTarget())
 
 
-def test_a_missing_container_is_not_to_be_made() -> None:
+@pytest.mark.parametrize(
+    ("code", "remedy"), [("ContainerNotFound", "Check the destination"), ("", "Create it.")]
+)
+def test_a_missing_container_is_not_to_be_made(code: str, remedy: str) -> None:
     def missing(_operation: str, _offset: int) -> None:
-        raise TargetMissingError("memory://target", "the container does not exist", "Create it.")
+        raise TargetMissingError("memory://target", "is missing", "Create it.", code=code)
 
     target = MemoryTarget()
     target.before = missing
-    with pytest.raises(TargetMissingError, match="Check the destination") as caught:
+    with pytest.raises(TargetMissingError) as caught:
         verify(target)
-    assert "Create" not in str(caught.value)
+    assert caught.value.remedy.startswith(remedy)
 
 
 def test_what_cannot_be_read_cannot_be_verified() -> None:

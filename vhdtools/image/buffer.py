@@ -6,6 +6,11 @@ import mmap
 
 __all__ = ["page_buffer"]
 
+# Not shared with the processes that this one may fork; Windows has no such thing.
+_PRIVATE: dict[str, int] = (
+    {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+)
+
 
 def page_buffer(size: int) -> memoryview:
     """`size` bytes of zeros, writable, at the start of a page of memory.
@@ -14,4 +19,4 @@ def page_buffer(size: int) -> memoryview:
     bytes into a page, so that a store's address has the low 12 bits of the next load's, which
     x86 processors take for the same place ("4K aliasing", Intel's and AMD's optimization manuals).
     """
-    return memoryview(mmap.mmap(-1, size))
+    return memoryview(mmap.mmap(-1, size, **_PRIVATE))

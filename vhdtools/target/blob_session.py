@@ -255,5 +255,6 @@ def _text(error: Exception) -> str:
     """What the SDK says, in whole sentences: its lists of all that was tried are long."""
     text = without_secrets(" ".join(str(error).split()) or type(error).__name__)
     if len(text) > _MOST_TEXT:
-        text = text[:_MOST_TEXT].rpartition(". ")[0] or text[:_MOST_TEXT] + "…"
+        end = text.rfind(". ", _MOST_TEXT // 2, _MOST_TEXT)
+        text = text[:_MOST_TEXT] + "…" if end < 0 else text[:end]
     return text.rstrip(".")

@@ -43,13 +43,13 @@ class ChunkReader:
 
     def read(self, chunk: Chunk) -> memoryview:
         """The chunk's bytes, until this thread's next call. Raises what `read_into` raises."""
-        view = self._buffer()[: chunk.length]
+        view = self._buffer(chunk.length)
         self._fill(view, chunk, 0, chunk.reads)
         return view
 
     def read_unless_zero(self, chunk: Chunk) -> memoryview | None:
         """As `read`, or None where the whole chunk is zero: faster, if there is much of that."""
-        view = self._buffer()[: chunk.length]
+        view = self._buffer(chunk.length)
         with self._turns:
             found = self._first_data(view, chunk.reads)
         if found is None:
@@ -87,11 +87,13 @@ class ChunkReader:
             done = end
         view[done:] = _ZEROS[: len(view) - done]
 
-    def _buffer(self) -> memoryview:
+    def _buffer(self, length: int) -> memoryview:
+        if length > MAX_WRITE:
+            raise ValueError(f"a chunk has at most {MAX_WRITE} bytes, not {length}")
         buffer: memoryview | None = getattr(self._local, "buffer", None)
         if buffer is None:
             buffer = self._local.buffer = page_buffer(MAX_WRITE)
-        return buffer
+        return buffer[:length]
 
 
 class Digester:

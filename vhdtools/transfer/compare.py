@@ -138,8 +138,10 @@ def _whole_pages(item: PageRange) -> PageRange:
 def _first_difference(ours: memoryview, theirs: memoryview) -> int | None:
     """The first byte that differs, of views of equal lengths.
 
-    Two views compare byte by byte, in Python's terms; bytes and a view by memcmp.
+    Views are compared item by item, even with bytes: `bytes.startswith(view)` alone is memcmp.
     """
+    if len(ours) != len(theirs):
+        raise ValueError(f"{len(ours)} bytes cannot be compared with {len(theirs)}")
     for start in range(0, len(ours), _COMPARED):
         piece, other = bytes(ours[start : start + _COMPARED]), theirs[start : start + _COMPARED]
         if not piece.startswith(other):

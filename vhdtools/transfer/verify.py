@@ -82,7 +82,8 @@ def read_back(
     try:
         state = connection.call(target.state)
     except TargetMissingError as error:
-        error.remedy = _NOTHING_THERE  # making a container would not help
+        if error.code == "ContainerNotFound":
+            error.remedy = _NOTHING_THERE  # making it would not help
         raise
     if state is None:
         raise TargetMissingError(target.name, "there is nothing to verify", _NOTHING_THERE)
