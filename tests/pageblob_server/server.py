@@ -110,12 +110,12 @@ class PageBlobServer:
         assert self._front is not None
         assert self._runner is not None
         self._front.release()
+        # The connections that were accepted last must be made before they can be closed.
+        await _turns()
         await self._runner.cleanup()
         self._front.abandon()
-        # An aborted transport tells its protocol in the loop's next turn, and one that was accepted
-        # last is made in some turns before it can be.
-        for _ in range(_LAST_TURNS):
-            await asyncio.sleep(0)
+        # An aborted transport tells its protocol in the next turn.
+        await _turns()
 
     def _tls(self) -> ssl.SSLContext | None:
         if not self.options.tls:
@@ -235,3 +235,8 @@ class PageBlobServer:
     def expire_token(self, after: int = 0) -> None:
         """Let the bearer token in force expire after so many more requests."""
         self._gate.expire_token(after)
+
+
+async def _turns() -> None:
+    for _ in range(_LAST_TURNS):
+        await asyncio.sleep(0)
