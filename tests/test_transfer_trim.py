@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from vhdtools.image.zeros import is_zero
 from vhdtools.ranges import PAGE
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.plan import MERGE_GAP
-from vhdtools.transfer.trim import is_zero, nonzero_runs
+from vhdtools.transfer.trim import nonzero_runs
 
 Runs = list[tuple[int, int]]
 
@@ -83,4 +85,6 @@ def test_a_part_of_a_buffer_is_looked_at_alone() -> None:
     assert is_zero(view[:PAGE])
     assert not is_zero(view[: 2 * PAGE])
     assert is_zero(view[2 * PAGE : 3 * PAGE])
+    with pytest.raises(ValueError, match="more than"):
+        is_zero(memoryview(bytes(MAX_WRITE + 1)))
     assert nonzero_runs(view[: 3 * PAGE], gap=0) == [(PAGE, 2 * PAGE)]

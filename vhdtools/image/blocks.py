@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
-from vhdtools.image.pieces import fill_zeros
 from vhdtools.image.source import Source, data_runs
+from vhdtools.image.zeros import fill_zeros
 from vhdtools.layout import UNALLOCATED, allocated_blocks, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
 from vhdtools.ranges import PageRange, align_up, coalesce

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from vhdtools.image.pieces import check_start, checked_view, fill_zeros
+from vhdtools.image.pieces import check_start, checked_view
 from vhdtools.image.source import Source, data_runs
+from vhdtools.image.zeros import fill_zeros
 from vhdtools.layout import Footer
 from vhdtools.ranges import PAGE, Extent, align_up
 

@@ -12,7 +12,8 @@ from types import TracebackType
 
 from vhdtools.image.blocks import BlockFile
 from vhdtools.image.flat import FlatImage
-from vhdtools.image.pieces import check_start, checked_view, fill_zeros
+from vhdtools.image.pieces import check_start, checked_view
+from vhdtools.image.zeros import fill_zeros
 from vhdtools.layout import Footer
 from vhdtools.layout.bitmap import SECTOR
 from vhdtools.ranges import Extent, align_up

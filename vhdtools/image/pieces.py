@@ -1,12 +1,10 @@
-"""What is asked of a disk: checked, and filled piece by piece."""
+"""What is asked of a disk, checked."""
 
 from __future__ import annotations
 
 from vhdtools.ranges import PAGE
 
-__all__ = ["check_start", "checked_view", "fill_zeros"]
-
-_ZEROS = memoryview(bytes(256 * 1024))
+__all__ = ["check_start", "checked_view"]
 
 
 def check_start(start: int, size: int) -> None:
@@ -26,10 +24,3 @@ def checked_view(offset: int, buffer: bytearray | memoryview, size: int) -> memo
     if offset < 0 or offset + len(view) > size:
         raise ValueError(f"{len(view)} bytes from {offset} are not in a disk of {size} bytes")
     return view
-
-
-def fill_zeros(view: memoryview) -> None:
-    """Make all of `view` zeros."""
-    for start in range(0, len(view), len(_ZEROS)):
-        part = view[start : start + len(_ZEROS)]
-        part[:] = _ZEROS[: len(part)]

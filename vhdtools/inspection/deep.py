@@ -11,6 +11,7 @@ from vhdtools.image.buffer import page_buffer
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.source import Source, data_runs
 from vhdtools.image.structure import Structure
+from vhdtools.image.zeros import is_zero
 from vhdtools.layout import UNALLOCATED, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
 from vhdtools.ranges import PAGE
@@ -18,7 +19,6 @@ from vhdtools.ranges import PAGE
 __all__ = ["DeepProgress", "DeepResult", "NoProgress", "read_all"]
 
 _PIECE = 1 << 20
-_ZEROS = bytes(_PIECE)
 
 
 class DeepProgress(Protocol):
@@ -114,7 +114,7 @@ def read_all(
                 survey.look_until(offset + length)
             image.read_into(offset, piece)
             checksum = crc64(piece, checksum)
-            data_pages += nonzero_pages(bytes(piece))
+            data_pages += nonzero_pages(piece)
             progress.advance(length)
     if survey is not None:
         survey.look_until(image.virtual_size)
@@ -126,21 +126,19 @@ def read_all(
     )
 
 
-def nonzero_pages(data: bytes) -> int:
+def nonzero_pages(data: bytes | memoryview) -> int:
     """How many 512-byte pages of `data` (at most 1 MiB; the last may be short) are not zeros."""
-    return _nonzero_pages(data, 0, len(data), _PIECE)
+    return _nonzero_pages(memoryview(data), _PIECE)
 
 
-def _nonzero_pages(data: bytes, start: int, end: int, size: int) -> int:
+def _nonzero_pages(view: memoryview, size: int) -> int:
     # Whole runs of zeros are told by one comparison; only what is mixed is looked at closely.
-    if data[start:end] == _ZEROS[: end - start]:
+    if is_zero(view):
         return 0
     if size == PAGE:
         return 1
     part = max(size // 16, PAGE)
-    return sum(
-        _nonzero_pages(data, at, min(at + part, end), part) for at in range(start, end, part)
-    )
+    return sum(_nonzero_pages(view[at : at + part], part) for at in range(0, len(view), part))
 
 
 class _Survey:
@@ -205,7 +203,7 @@ class _Survey:
         self._all_zero += zero
 
     def _is_zero(self, offset: int, length: int) -> bool:
-        return all(piece == _ZEROS[: len(piece)] for _, piece in self._pieces(offset, length))
+        return all(is_zero(piece) for _, piece in self._pieces(offset, length))
 
     def _count_clear(self, offset: int, length: int) -> None:
         for at, piece in self._pieces(offset, length):

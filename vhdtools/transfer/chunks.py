@@ -10,12 +10,13 @@ from typing import TypeAlias
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
 from vhdtools.image.buffer import page_buffer
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.image.zeros import fill_zeros, is_zero
 from vhdtools.ranges import PageRange, split
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.ledger import StepResult
 from vhdtools.transfer.plan import MERGE_GAP, Chunk, Step, Zeros
 from vhdtools.transfer.progress import Progress
-from vhdtools.transfer.trim import is_zero, nonzero_runs
+from vhdtools.transfer.trim import nonzero_runs
 
 __all__ = ["ChunkReader", "Digester", "ReadInto", "Sender", "Write"]
 
@@ -58,7 +59,7 @@ class ChunkReader:
         start, end = piece.offset - chunk.offset, piece.end - chunk.offset
         if start:
             view[start:end] = view[: piece.length]
-            view[:start] = _ZEROS[:start]
+            fill_zeros(view[:start])
         self._fill(view, chunk, end, rest)
         return view
 
@@ -81,11 +82,11 @@ class ChunkReader:
         """Read `reads` to their places in the chunk, and make the rest from `done` on zero."""
         for item in reads:
             start, end = item.offset - chunk.offset, item.end - chunk.offset
-            view[done:start] = _ZEROS[: start - done]
+            fill_zeros(view[done:start])
             if start < end:
                 self._read_into(item.offset, view[start:end])
             done = end
-        view[done:] = _ZEROS[: len(view) - done]
+        fill_zeros(view[done:])
 
     def _buffer(self, length: int) -> memoryview:
         if length > MAX_WRITE:

@@ -1,22 +1,14 @@
 """Finding the pages that are not zero in a buffer, at memory speed.
 
-`bytes.startswith(view)` is memcmp on the spot: no copy, no Python loop over bytes. All positions
-here are multiples of the page size, and all searches are by halving or doubling.
+All positions here are multiples of the page size, and all searches are by halving or doubling.
 """
 
 from __future__ import annotations
 
+from vhdtools.image.zeros import is_zero
 from vhdtools.ranges import PAGE, align_down
-from vhdtools.target.page_target import MAX_WRITE
 
-__all__ = ["is_zero", "nonzero_runs"]
-
-_ZEROS = bytes(MAX_WRITE)
-
-
-def is_zero(view: memoryview) -> bool:
-    """Whether all of `view` (at most 4 MiB) is zeros."""
-    return _ZEROS.startswith(view)
+__all__ = ["nonzero_runs"]
 
 
 def nonzero_runs(view: memoryview, *, gap: int) -> list[tuple[int, int]]:
