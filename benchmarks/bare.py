@@ -1,6 +1,6 @@
-"""The least that a command can take: start, read what is to be sent, digest it, push it.
+"""About the least that a command can take: start, read what is to be sent, digest it, push it.
 
-``python -m benchmarks.bare FIXED_VHD PLACES URL CONNECTIONS [CA_FILE]``: creates the blob with
+``python -m benchmarks.bare PLACES FIXED_VHD URL CONNECTIONS [CA_FILE]``: creates the blob with
 azure-storage-blob and sends what the file holds at the places, one "OFFSET LENGTH" a line. It is
 `limit` with what no uploader is spared: starting Python, the SDK, the file and the checksums.
 """
@@ -18,7 +18,7 @@ from vhdtools.ranges import PageRange
 
 def main() -> None:
     """Push the named places of a file."""
-    disk, listed, url, connections = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5]
+    listed, disk, url, connections = Path(sys.argv[1]), Path(sys.argv[2]), *sys.argv[3:5]
     ca_file = Path(sys.argv[5]) if len(sys.argv) > 5 else None
     lines = listed.read_text(encoding="ascii").splitlines()
     places = [PageRange(*map(int, line.split())) for line in lines]

@@ -135,8 +135,7 @@ def _bare(workers: int) -> Contender:
         places = job.folder / "places"
         lines = [f"{place.offset} {place.length}\n" for place in recorded_places(job.disk.path)]
         places.write_text("".join(lines), encoding="ascii")
-        command = _module(installed.python(), "benchmarks.bare", job, workers)
-        return [[*command[:4], str(places), *command[4:]]]
+        return [_module(installed.python(), "benchmarks.bare", job, workers, str(places))]
 
     title = f"a bare client that starts, reads and digests, {workers} connections"
     return Contender(title, commands)
@@ -200,10 +199,10 @@ def _vhdiinfo(_: int) -> Contender:
     )
 
 
-def _module(python: str, module: str, job: Job, workers: int) -> list[str]:
+def _module(python: str, module: str, job: Job, workers: int, *first: str) -> list[str]:
     ca_file = [] if job.service.ca_file is None else [str(job.service.ca_file)]
     arguments = (str(job.disk.path), job.service.url(), str(workers))
-    return [python, "-m", module, *arguments, *ca_file]
+    return [python, "-m", module, *first, *arguments, *ca_file]
 
 
 def _azcopy_command(path: Path, job: Job) -> list[str]:

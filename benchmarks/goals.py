@@ -113,7 +113,7 @@ def _emulated(results: Mapping[str, CaseResult]) -> Iterator[Goal]:
     sent = ours and ours.count("sent_bytes")
     found = ours.seconds / (sent / _BLOB.bytes_per_second) if ours and sent else None
     yield Goal("emulated limits: OS disk, by bytes / 60 MiB/s", 1.05, found, at_least=False)
-    refused = None if ours is None else ours.count("retries")
+    refused = None if ours is None else ours.count("refused")
     what = "emulated limits: OS disk, refusals until the pace has settled"
     yield Goal(what, _SETTLING, refused, at_least=False, unit="requests")
     for disk, peer in (
