@@ -15,6 +15,8 @@ import vhdtools
 PACKAGE = Path(vhdtools.__file__).parent
 
 ROOMS = (
+    "text",
+    "logs",
     "errors",
     "ranges",
     "checksums",

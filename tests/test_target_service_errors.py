@@ -24,9 +24,9 @@ from vhdtools.target.service_errors import (
     ServiceAnswer,
     error_from_answer,
     read_answer,
-    without_secrets,
 )
 from vhdtools.target.service_meanings import BY_CODE, BY_STATUS
+from vhdtools.text import redact
 
 PLACE = BlobAddress("https://acct.blob.core.windows.net", "vhds", "my disk.vhd")
 NOW = datetime(2024, 5, 17, 12, 0, tzinfo=timezone.utc)
@@ -290,9 +290,9 @@ class TestReadAnswer:
     ],
 )
 def test_secrets_are_blotted_out(text: str) -> None:
-    assert "S3CRET" not in without_secrets(f"before {text} after")
-    assert without_secrets(f"before {text} after").startswith("before ")
-    assert without_secrets(f"before {text} after").endswith(" after")
+    assert "S3CRET" not in redact(f"before {text} after")
+    assert redact(f"before {text} after").startswith("before ")
+    assert redact(f"before {text} after").endswith(" after")
     error = error_from_answer(PLACE, ServiceAnswer(400, "InvalidInput", text))
     assert "S3CRET" not in str(error)
     assert "S3CRET" not in repr(error)
@@ -303,8 +303,8 @@ def test_secrets_are_blotted_out(text: str) -> None:
     ["token=S3CRET", "access_token=S3CRET&x=y", "?refresh_token=S3CRET", "a sig=S3CRET"],
 )
 def test_tokens_are_struck_out(text: str) -> None:
-    assert "S3CRET" not in without_secrets(text)
-    assert without_secrets("tokens are sent; 3 tokens") == "tokens are sent; 3 tokens"
+    assert "S3CRET" not in redact(text)
+    assert redact("tokens are sent; 3 tokens") == "tokens are sent; 3 tokens"
 
 
 def test_names_in_commands_are_quoted() -> None:

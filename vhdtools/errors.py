@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from vhdtools.text import redact as _redact
+
 __all__ = [
     "AccessError",
     "ChecksumError",
@@ -59,7 +61,7 @@ class VhdToolsError(Exception):
 
     `subject` names the file or URL (without its query), `problem` says what is wrong, `remedy`
     what to do about it ("" where there is nothing to do), `offset` where, in bytes from the start
-    of the subject (None where the whole is meant).
+    of the subject (None where the whole is meant). No part keeps a signature, a key or a token.
     """
 
     resumable: ClassVar[bool] = False
@@ -67,6 +69,7 @@ class VhdToolsError(Exception):
     def __init__(
         self, subject: str, problem: str, remedy: str = "", offset: int | None = None
     ) -> None:
+        subject, problem, remedy = map(_redact, (subject, problem, remedy))
         super().__init__(subject, problem, remedy, offset)
         self.subject = subject
         self.problem = problem
@@ -76,7 +79,7 @@ class VhdToolsError(Exception):
     def __str__(self) -> str:
         where = "" if self.offset is None else f" (at byte {self.offset:,})"
         text = f"{self.subject}: {self.problem}{where}."
-        return f"{text} {self.remedy}" if self.remedy else text
+        return _redact(f"{text} {self.remedy}" if self.remedy else text)
 
 
 class UsageError(VhdToolsError):
@@ -131,7 +134,7 @@ class TargetError(VhdToolsError):
         code: str = "",
     ) -> None:
         super().__init__(subject, problem, remedy, offset)
-        self.args = (subject, problem, remedy, offset, status, code)
+        self.args = (*self.args, status, code)
         self.status = status
         self.code = code
 

@@ -20,6 +20,7 @@ from vhdtools.cli.formatting import printable
 from vhdtools.cli.output import prepare_streams, settle_streams, tell, told_of_stdout
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
+from vhdtools.text import redact
 
 __all__ = ["main"]
 
@@ -134,9 +135,7 @@ def _tell(message: str) -> None:
 
 def _tell_of_a_bug(error: Exception) -> None:
     # A message may have come from anywhere, so secrets are struck out here as a last resort.
-    from vhdtools.target.service_errors import without_secrets
-
-    message = without_secrets(f"{type(error).__name__}: {error}")
+    message = redact(f"{type(error).__name__}: {error}")
     _tell(
         f"this is a bug in vhdtool {__version__}: {message}. Report it to the maintainers, with "
         f"the output of the same command under {DEBUG_VARIABLE}=1."
@@ -144,4 +143,4 @@ def _tell_of_a_bug(error: Exception) -> None:
     if _debugging():
         import traceback
 
-        tell(without_secrets("".join(traceback.format_exception(error))))
+        tell(redact("".join(traceback.format_exception(error))))

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from vhdtools.errors import VhdToolsError
-from vhdtools.image.wording import name_bytes
+from vhdtools.text import name_bytes
 
 __all__ = [
     "prepare_streams",

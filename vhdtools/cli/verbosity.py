@@ -12,7 +12,11 @@ def _log(_context: click.Context, _parameter: click.Parameter, count: int) -> No
         return
     import logging
 
-    logging.basicConfig(format="%(asctime)s %(name)s: %(message)s")
+    from vhdtools.logs import RedactingFormatter
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(RedactingFormatter("%(asctime)s %(name)s: %(message)s"))
+    logging.basicConfig(handlers=[handler])
     logging.getLogger("vhdtools").setLevel(logging.DEBUG if count > 1 else logging.INFO)
 
 

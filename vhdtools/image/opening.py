@@ -25,8 +25,8 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
-from vhdtools.image.wording import printable, shell_quoted
 from vhdtools.layout import FOOTER_SIZE
+from vhdtools.text import printable, shell_quoted
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import uuid
 from datetime import datetime, timedelta
 
-from vhdtools.image.wording import printable
 from vhdtools.layout import EPOCH, Footer
+from vhdtools.text import printable
 
 __all__ = [
     "CREATORS",

@@ -10,12 +10,12 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.soundness import examine
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
-from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.structure import check_flaws
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.kinds import file as kinds
 from vhdtools.inspection.report import Inspection, RemoteState
+from vhdtools.text import shell_quoted
 
 __all__ = ["finished", "not_a_vhd", "unreadable", "unreadable_finding"]
 

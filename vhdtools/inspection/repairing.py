@@ -14,8 +14,8 @@ from typing import BinaryIO
 from vhdtools.errors import SourceChangedError, SourceReadError, UsageError
 from vhdtools.image.source import Fingerprint, Readable, open_source
 from vhdtools.image.structure import Structure, read_structure
-from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.repair import Patch
+from vhdtools.text import shell_quoted
 
 __all__ = ["Repair", "plan_repair", "plan_undo", "way_back", "write_repair"]
 

@@ -45,8 +45,9 @@ from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.failures import error_from_failure
 from vhdtools.target.http_connection import Timeouts
 from vhdtools.target.received_response import ReceivedResponse
-from vhdtools.target.service_errors import error_from_answer, read_answer, without_secrets
+from vhdtools.target.service_errors import error_from_answer, read_answer
 from vhdtools.target.transport import ConnectionTransport
+from vhdtools.text import redact
 
 __all__ = ["BlobSession"]
 
@@ -253,7 +254,7 @@ def _connect(
 
 def _text(error: Exception) -> str:
     """What the SDK says, in whole sentences: its lists of all that was tried are long."""
-    text = without_secrets(" ".join(str(error).split()) or type(error).__name__)
+    text = redact(" ".join(str(error).split()) or type(error).__name__)
     if len(text) > _MOST_TEXT:
         end = text.rfind(". ", _MOST_TEXT // 2, _MOST_TEXT)
         text = text[:_MOST_TEXT] + "…" if end < 0 else text[:end]

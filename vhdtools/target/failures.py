@@ -15,7 +15,7 @@ from vhdtools.errors import (
 )
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.network import ProxyError, TrustError, is_loopback
-from vhdtools.target.service_errors import without_secrets
+from vhdtools.text import redact
 
 __all__ = ["error_from_failure"]
 
@@ -50,7 +50,7 @@ def error_from_failure(
 
     match failure:
         case ProxyError():
-            problem = without_secrets(str(failure))
+            problem = redact(str(failure))
             if failure.status == 407:
                 remedy = "Put user and password into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT."
                 return AccessError(name, problem, remedy, offset, 407)
@@ -88,10 +88,10 @@ def error_from_failure(
         case http.client.IncompleteRead():
             return unavailable("the connection was closed in the middle of an answer")
         case http.client.HTTPException():
-            return unavailable(f"the answer is not HTTP: {without_secrets(str(failure))[:200]}")
+            return unavailable(f"the answer is not HTTP: {redact(str(failure))[:200]}")
         case OSError():
             reason = failure.strerror or str(failure) or type(failure).__name__
-            return unavailable(f"the connection failed: {without_secrets(reason)[:200]}")
+            return unavailable(f"the connection failed: {redact(reason)[:200]}")
         case _:
             raise TypeError(f"not a failure of a connection: {type(failure).__name__}")
 

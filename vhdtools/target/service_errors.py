@@ -25,13 +25,13 @@ from vhdtools.target.service_meanings import (
     FOREIGN,
     Meaning,
 )
+from vhdtools.text import redact
 
 __all__ = [
     "ServiceAnswer",
     "command_names",
     "error_from_answer",
     "read_answer",
-    "without_secrets",
 ]
 
 
@@ -57,7 +57,7 @@ def error_from_answer(
     meaning = _meaning(answer)
     names = {
         **command_names(address),
-        "detail": without_secrets(answer.detail) or "the service gives no reason",
+        "detail": redact(answer.detail) or "the service gives no reason",
     }
     problem = meaning.problem.format(**names)
     shown = f"HTTP {answer.status}"
@@ -147,19 +147,3 @@ def _meaning(answer: ServiceAnswer) -> Meaning:
     if answer.status >= 500:
         return FAILING
     return FOREIGN
-
-
-_SECRETS = (
-    re.compile(
-        r"(?i)\b(sig|signature|accountkey|sharedaccesssignature|(?:\w+_)?token)=[^\s'\"<>;]+"
-    ),
-    re.compile(r"(?i)\b(bearer|sharedkey|basic) +[^\s'\",;]+"),
-    re.compile(r"(?<=://)[^/@\s]+(?=@)"),
-)
-
-
-def without_secrets(text: str) -> str:
-    """`text` with signatures, keys, tokens and URLs' passwords blotted out."""
-    text = _SECRETS[0].sub(r"\1=REDACTED", text)
-    text = _SECRETS[1].sub(r"\1 REDACTED", text)
-    return _SECRETS[2].sub("REDACTED", text)

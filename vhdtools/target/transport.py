@@ -15,13 +15,14 @@ from urllib.parse import SplitResult, urlsplit
 from azure.core.pipeline.transport import HttpTransport
 from azure.core.rest import HttpRequest, HttpResponse
 
+from vhdtools.logs import logger
 from vhdtools.target.http_connection import Connection, Timeouts
 from vhdtools.target.network import Origin, connect, origin_of, proxy_authorization, proxy_for
 from vhdtools.target.received_response import ReceivedResponse
 
 __all__ = ["ConnectionTransport"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _BODY_METHODS = ("PUT", "POST", "PATCH")
 

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
 
 from vhdtools.errors import TransferInterruptedError, UnavailableError
+from vhdtools.logs import logger
 
 __all__ = ["Keeper"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _RENEW_SECONDS = 15.0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import threading
 import time
@@ -19,12 +18,13 @@ from vhdtools.errors import (
     TransferInterruptedError,
     UnavailableError,
 )
+from vhdtools.logs import logger
 
 __all__ = ["Retrier", "RetryPolicy"]
 
 T = TypeVar("T")
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _MAX_RECOVERIES = 3
 

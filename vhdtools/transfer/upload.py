@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +17,7 @@ from vhdtools.errors import (
     VhdToolsError,
 )
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.logs import logger
 from vhdtools.ranges import PageRange
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.checkpoint import (
@@ -43,7 +43,7 @@ from vhdtools.transfer.verify import read_back
 
 __all__ = ["upload_image"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _PARTING = RetryPolicy(patience=10.0, max_delay=2.0)
 

@@ -8,7 +8,6 @@ from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.parents import ParentSearch
-from vhdtools.image.wording import shell_quoted
 from vhdtools.inspection.checks.locators import file_name
 from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.describe import printable, quantity, size_text
@@ -16,6 +15,7 @@ from vhdtools.inspection.finding import Finding, Kind, Level
 from vhdtools.inspection.kinds import footer as footer_kinds
 from vhdtools.inspection.kinds import parents as kinds
 from vhdtools.layout import DYNAMIC_HEADER_FIELDS, EPOCH, DiskType
+from vhdtools.text import shell_quoted
 
 __all__ = ["check_chain", "parent_not_found"]
 

@@ -1,0 +1,109 @@
+"""Text on its way out: printable, quoted for a shell, and without secrets.
+
+Everything that leaves vhdtools passes `redact`: messages, log records, JSON, `repr`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+from urllib.parse import unquote
+
+__all__ = ["holds_secret", "name_bytes", "printable", "redact", "shell_quoted"]
+
+
+def printable(text: str) -> str:
+    """`text` with everything escaped that could move a terminal's cursor, or deceive the eye."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode("ascii")
+        for character in text
+    )
+
+
+def name_bytes(name: str) -> bytes:
+    """The bytes of a file's name: UTF-8, but for those that Python shows as lone surrogates."""
+    try:
+        return name.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # a surrogate that stands for no byte, as Windows allows in names
+        return name.encode("utf-8", "backslashreplace")
+
+
+def shell_quoted(path: str) -> str:
+    """A file's name for a command that is shown, to be copied: one word, and no option."""
+    if path.startswith("-"):
+        path = f"./{path}"
+    if path.isprintable():
+        return shlex.quote(path)
+    # What is shown escaped can be copied only if the shell undoes it.
+    shown = "".join(
+        chr(byte) if 0x20 <= byte < 0x7F and byte not in b"'\\" else f"\\x{byte:02x}"
+        for byte in name_bytes(path)
+    )
+    return f"$'{shown}'"
+
+
+_NAMES = (
+    r"sig|signature|(?:account|storage)_?key|shared_?access_?(?:signature|key)|client_?secret|password"
+    r"|token"
+)
+_EQUALS = r"(?:=|%(?:25)*3D)"
+# An account key is 64 bytes in base64, in a URL perhaps escaped.
+_KEY = r"(?:[A-Za-z0-9+/_-]|%(?:25)*2[BF]){86}(?:==|(?:%(?:25)*3D){2})"
+_JWT = r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*"
+
+_REDACTED = (
+    # NAME=value, 'NAME': 'value', "NAME": "value"; up to what ends a value or the URL it is in.
+    (
+        re.compile(
+            rf"((?:{_NAMES})(?:[\"']?\s*{_EQUALS}|[\"']\s*:)\s*\\?[\"']?)"
+            r"[A-Za-z0-9+/%_=-][^\s'\"<>;,]*",
+            re.IGNORECASE,
+        ),
+        r"\1REDACTED",
+    ),
+    (
+        re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s'\",;]+"),
+        r"\1REDACTED",
+    ),
+    # A word such as "Basic authentication" is no credential: that has a digit, or mixed case.
+    (
+        re.compile(
+            r"\b((?i:bearer|sharedkey(?:lite)?|basic)(?:\s|%20)+)"
+            r"(?=\S*(?:\d|=|[a-z]\S*[A-Z]))[^\s'\",;]{6,}"
+        ),
+        r"\1REDACTED",
+    ),
+    (re.compile(_KEY, re.IGNORECASE), "REDACTED"),
+    (re.compile(_JWT), "REDACTED"),
+    (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "REDACTED"),
+)
+
+
+def redact(text: str) -> str:
+    """`text` with signatures, account keys, tokens and URLs' passwords replaced by REDACTED."""
+    for pattern, replacement in _REDACTED:
+        text = pattern.sub(replacement, text)
+    return text
+
+
+_SECRET = re.compile(
+    r"sig\s*=|account_?key\s*=|shared_?access_?(?:signature|key)\b"
+    rf"|{_KEY}|\bbearer\s+\S|eyj[\w-]{{8,}}\.",
+    re.IGNORECASE,
+)
+
+
+def holds_secret(text: str) -> bool:
+    """Whether a SAS, an account key, a connection string or a token is in what a user typed.
+
+    Also where it was escaped for a URL or for HTML, or has blanks or quotation marks within.
+    """
+    for _ in range(4):
+        if _SECRET.search(text):
+            return True
+        plain = html.unescape(unquote(text))
+        if plain == text:
+            break
+        text = plain
+    return _SECRET.search(re.sub(r"[\s\"'\\]", "", text)) is not None
