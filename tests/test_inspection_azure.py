@@ -14,7 +14,8 @@ from vhdtools.image.footers import FoundFooter
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection import AzureVerdict, inspect
-from vhdtools.inspection.azure import MAX_UPLOAD, MIN_UPLOAD, judge, partition_table
+from vhdtools.inspection.azure import judge
+from vhdtools.inspection.readiness import MAX_UPLOAD, MIN_UPLOAD
 from vhdtools.layout import DiskType, build_footer, parse_bat
 
 MIB = 1 << 20
@@ -175,18 +176,6 @@ def test_a_missing_file_is_not_ready(tmp_path: Path) -> None:
     assert not found.ready
     assert not found.ready_as_is
     assert found.upload_size is None
-
-
-def test_partition_tables_are_told_apart() -> None:
-    mbr = bytes(446) + b"\x80\0\0\0\7" + bytes(59) + b"\x55\xaa" + bytes(512)
-    protective = bytes(446) + b"\0\0\0\0\xee" + bytes(59) + b"\x55\xaa"
-    boot_sector = b"\xeb\x3c\x90" + b"N" * 507 + b"\x55\xaa" + bytes(512)
-    assert partition_table(mbr) == "mbr"
-    assert partition_table(protective + b"EFI PART" + bytes(504)) == "gpt"
-    assert partition_table(boot_sector) is None
-    assert partition_table(bytes(1024)) is None
-    assert partition_table(b"") is None
-    assert partition_table(mbr[:512]) == "mbr"
 
 
 def test_the_partition_table_of_a_disk_is_read(tmp_path: Path) -> None:

@@ -6,9 +6,12 @@ from vhdtools.inspection.azure import AzureCheck, AzureVerdict
 from vhdtools.inspection.deep import DeepResult
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.inspecting import inspect
-from vhdtools.inspection.report import Ancestor, Inspection
+from vhdtools.inspection.partitions import Partition, PartitionTables
+from vhdtools.inspection.readiness import PURPOSES, Purpose, Readiness, Shortfall
+from vhdtools.inspection.report import Ancestor, Inspection, RemoteState
 
 __all__ = [
+    "PURPOSES",
     "Ancestor",
     "AzureCheck",
     "AzureVerdict",
@@ -16,5 +19,11 @@ __all__ = [
     "Finding",
     "Inspection",
     "Level",
+    "Partition",
+    "PartitionTables",
+    "Purpose",
+    "Readiness",
+    "RemoteState",
+    "Shortfall",
     "inspect",
 ]

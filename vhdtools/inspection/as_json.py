@@ -23,6 +23,7 @@ from vhdtools.inspection.describe import (
     version_text,
 )
 from vhdtools.inspection.finding import Finding
+from vhdtools.inspection.readiness import readiness_to_json
 from vhdtools.inspection.report import Inspection
 from vhdtools.layout import EPOCH, NO_DATA_OFFSET, DynamicHeader
 from vhdtools.ranges import PAGE
@@ -65,6 +66,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "batmap": None if structure is None else _batmap(structure),
         "findings": [_finding(finding) for finding in inspection.findings],
         "azure": _azure(inspection.azure),
+        "readiness": readiness_to_json(inspection.readiness),
         "deep": None if inspection.deep is None else inspection.deep.to_json(),
         "remote": _remote(inspection),
     }

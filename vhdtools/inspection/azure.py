@@ -9,36 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
 
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.describe import disk_type_name, quantity, short_size, size_text
 from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.partitions import PartitionScheme, PartitionTables
+from vhdtools.inspection.readiness import (
+    MAX_GENERATION_1,
+    MAX_OS_DISK,
+    MAX_PAGE_BLOB,
+    MAX_UPLOAD,
+    MIB,
+    MIN_UPLOAD,
+    PURPOSES,
+    Readiness,
+    Shortfall,
+    judge_bytes,
+    too_small,
+)
 from vhdtools.layout import FOOTER_SIZE, DiskType
 from vhdtools.ranges import align_up
 
-__all__ = [
-    "PARTITION_BYTES",
-    "AzureCheck",
-    "AzureVerdict",
-    "PartitionTable",
-    "judge",
-    "partition_table",
-]
-
-PartitionTable: TypeAlias = Literal["mbr", "gpt"]
-
-MIN_UPLOAD = 20_972_032
-"""The least bytes of a direct upload to a managed disk, the footer included: 20 MiB + 512."""
-MAX_UPLOAD = 35_183_298_347_520
-"""The most bytes of a direct upload to a managed disk, the footer included."""
-MAX_PAGE_BLOB = 8 << 40
-
-_MIB = 1 << 20
-_GIB = 1 << 30
-_MAX_OS_DISK = 4095 * _GIB
-_MAX_GENERATION_1 = 2048 * _GIB
+__all__ = ["AzureCheck", "AzureVerdict", "judge"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +56,19 @@ class AzureVerdict:
     """Whether a disk is `ready` for `vhdtool upload`, and `ready_as_is` for any plain upload.
 
     `upload_size` is what `vhdtool upload` would send, in bytes with the footer (None where the
-    disk's size is unknown). `partition_table` is what the disk begins with, where that was read.
+    disk's size is unknown). `readiness` judges purpose by purpose. `partitions` are the disk's
+    partition tables, where they were read.
     """
 
     upload_size: int | None
     checks: tuple[AzureCheck, ...]
-    partition_table: PartitionTable | None = None
+    readiness: tuple[Readiness, ...]
+    partitions: PartitionTables | None = None
+
+    @property
+    def partition_table(self) -> PartitionScheme | None:
+        """What kind of partition table the disk has; None for none, or where it was not read."""
+        return None if self.partitions is None else self.partitions.scheme
 
     @property
     def ready(self) -> bool:
@@ -90,33 +90,13 @@ class AzureVerdict:
         )
 
 
-PARTITION_BYTES = 1024
-"""As much of a disk's start as `partition_table` looks at."""
-
-
-def partition_table(start: bytes) -> PartitionTable | None:
-    """The kind of partition table that a disk has, by its first `PARTITION_BYTES`."""
-    if start[512:520] == b"EFI PART":
-        return "gpt"
-    # A file system without partitions has the same mark; its first bytes are a jump then.
-    entries = [start[446 + 16 * i : 462 + 16 * i] for i in range(4)]
-    plausible = all(entry[0] in (0x00, 0x80) for entry in entries if len(entry) == 16)
-    if (
-        start[510:512] == b"\x55\xaa"
-        and plausible
-        and any(entry[4:5] != b"\0" for entry in entries)
-    ):
-        return "mbr"
-    return None
-
-
 def judge(
     structure: Structure | None,
     soundness: Soundness | None,
     findings: Sequence[Finding],
     *,
     base_known: bool,
-    partitions: PartitionTable | None,
+    partitions: PartitionTables | None,
 ) -> AzureVerdict:
     """The verdict on a disk by all that was found.
 
@@ -133,20 +113,46 @@ def judge(
         "See the findings." if errors else "",
     )
     if structure is None or soundness is None or footer is None:
-        return AzureVerdict(None, (readable,), partitions)
+        lacking = (_shortfall(readable),)
+        none_ready = tuple(Readiness(purpose, lacking, lacking) for purpose in PURPOSES)
+        return AzureVerdict(None, (readable,), none_ready, partitions)
     size = align_up(soundness.guest_size, FOOTER_SIZE)
-    upload_size = align_up(size, _MIB) + FOOTER_SIZE
-    checks = [
+    upload_size = align_up(size, MIB) + FOOTER_SIZE
+    checks = (
         readable,
         _type_check(footer.disk_type),
         *_base_check(soundness.surplus, base_known),
         _footer_check(structure),
         _file_check(structure, footer.current_size),
         _mib_check(footer.current_size, size),
-        *_limit_checks(upload_size),
-        *_os_checks(align_up(size, _MIB), partitions),
-    ]
-    return AzureVerdict(upload_size, tuple(checks), partitions)
+        *_limit_checks(upload_size, footer.current_size + FOOTER_SIZE),
+        *_os_checks(align_up(size, MIB), partitions),
+    )
+    uploaded = judge_bytes(
+        upload_size,
+        upload_size - FOOTER_SIZE,
+        [_shortfall(check) for check in checks if check.code in _SOUND and not check.uploaded],
+        (),
+        partitions,
+    )
+    as_is = judge_bytes(
+        structure.file_size,
+        footer.current_size,
+        [] if readable.as_is else [_shortfall(readable)],
+        [_shortfall(check) for check in checks if check.code in _AS_IS and not check.as_is],
+        partitions,
+    )
+    readiness = tuple(Readiness(purpose, uploaded[purpose], as_is[purpose]) for purpose in PURPOSES)
+    return AzureVerdict(upload_size, checks, readiness, partitions)
+
+
+# The limits are judged for each purpose by themselves.
+_SOUND = ("readable", "disk-type", "fixed-base")
+_AS_IS = ("disk-type", "fixed-base", "footer", "file-size", "whole-mib")
+
+
+def _shortfall(check: AzureCheck) -> Shortfall:
+    return Shortfall(check.code, check.requirement, check.found, check.remedy)
 
 
 def _type_check(disk_type: int) -> AzureCheck:
@@ -212,26 +218,28 @@ def _file_check(structure: Structure, current_size: int) -> AzureCheck:
 
 
 def _mib_check(current_size: int, size: int) -> AzureCheck:
-    missing = -size % _MIB
-    return AzureCheck(
-        "whole-mib",
-        "whole MiB",
-        f"{size:,} bytes",
-        True,
-        not current_size % _MIB,
-        f"vhdtool upload pads it by {quantity(missing, 'byte')} of zeros." if missing else "",
-    )
+    """Of the disk as it is read, and of the file, which the service judges by the current size."""
+    missing = -size % MIB
+    found = f"{size:,} bytes"
+    if align_up(current_size, FOOTER_SIZE) != size:
+        found += f"; {current_size:,} by the footer"
+    remedy = f"vhdtool upload pads it by {quantity(missing, 'byte')} of zeros." if missing else ""
+    if current_size % MIB and not missing:
+        remedy = "vhdtool upload sends the disk as it is read, which is whole MiB."
+    return AzureCheck("whole-mib", "whole MiB", found, True, not current_size % MIB, remedy)
 
 
-def _limit_checks(upload_size: int) -> Iterator[AzureCheck]:
-    enough = upload_size >= MIN_UPLOAD
+def _limit_checks(upload_size: int, size_as_is: int) -> Iterator[AzureCheck]:
+    remedy = too_small(upload_size)
+    if not remedy and size_as_is < MIN_UPLOAD:
+        remedy = "vhdtool upload makes it large enough."
     yield AzureCheck(
         "minimum-size",
         "at least 20 MiB",
         short_size(upload_size - FOOTER_SIZE),
-        enough,
-        enough,
-        "" if enough else "Enlarge the disk first: qemu-img resize, or the program that made it.",
+        upload_size >= MIN_UPLOAD,
+        size_as_is >= MIN_UPLOAD,
+        remedy,
     )
     fits = upload_size <= MAX_UPLOAD
     remedy = ""
@@ -249,17 +257,17 @@ def _limit_checks(upload_size: int) -> Iterator[AzureCheck]:
     )
 
 
-def _os_checks(size: int, partitions: PartitionTable | None) -> Iterator[AzureCheck]:
-    if size > _MAX_OS_DISK:
+def _os_checks(size: int, partitions: PartitionTables | None) -> Iterator[AzureCheck]:
+    if size > MAX_OS_DISK:
         remedy = "It can be a data disk, but no virtual machine can boot from it."
-    elif size > _MAX_GENERATION_1:
+    elif size > MAX_GENERATION_1:
         remedy = (
             "A generation 1 machine cannot boot from it; a generation 2 machine can, with a GPT."
         )
-        if partitions == "mbr":
+        if partitions is not None and partitions.scheme == "mbr":
             remedy = (
-                "It has an MBR, which ends at 2,048 GiB: no machine can boot from it. "
-                "It can be a data disk."
+                "It has an MBR, whose partitions end at 2,048 GiB at the latest. A generation 1 "
+                "machine cannot boot from it."
             )
     else:
         remedy = ""

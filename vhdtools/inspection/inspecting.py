@@ -11,11 +11,12 @@ from pathlib import Path
 from vhdtools.errors import DamagedImageError, ImageError, SourceReadError
 from vhdtools.image import FixedBase, SizeRule
 from vhdtools.image.chain import Chain, Link, follow_chain
+from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.opening import assemble, check_options
 from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
-from vhdtools.inspection.azure import PARTITION_BYTES, PartitionTable, judge, partition_table
+from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
 from vhdtools.inspection.checks.structure import check_structure
@@ -24,11 +25,12 @@ from vhdtools.inspection.describe import disk_type_name
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.kinds import file as file_kinds
 from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable, unreadable_finding
+from vhdtools.inspection.partitions import PartitionTables, read_partitions
 from vhdtools.inspection.report import Ancestor, Inspection
 from vhdtools.layout import DiskType
 from vhdtools.ranges import PAGE, align_up
 
-__all__ = ["inspect"]
+__all__ = ["inspect", "partitions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,7 @@ def _parent_of_flawed(chain: Chain, options: _Options) -> Iterator[Finding]:
 class _Read:
     """What reading the guest's view told."""
 
-    partitions: PartitionTable | None = None
+    partitions: PartitionTables | None = None
     deep: DeepResult | None = None
     findings: tuple[Finding, ...] = ()
 
@@ -174,9 +176,7 @@ def _read(chain: Chain, options: _Options) -> _Read:
     findings: list[Finding] = []
     link = chain.links[0]
     try:
-        start = bytearray(min(PARTITION_BYTES, image.virtual_size))
-        image.read_into(0, start)
-        partitions = partition_table(bytes(start))
+        partitions = partitions_of(image)
         if options.deep:
             deep = read_all(
                 image, link.source, link.structure, link.soundness.guest_size, options.progress
@@ -185,6 +185,17 @@ def _read(chain: Chain, options: _Options) -> _Read:
     except ImageError as error:
         findings.append(unreadable_finding(str(link.structure.path), error))
     return _Read(partitions, deep, tuple(findings))
+
+
+def partitions_of(image: DiskImage) -> PartitionTables:
+    """The partition tables of a disk; raises what reading it raises."""
+
+    def read(offset: int, length: int) -> bytes:
+        data = bytearray(length)
+        image.read_into(offset, data)
+        return bytes(data)
+
+    return read_partitions(read, image.virtual_size)
 
 
 def _unchanged(chain: Chain) -> Iterator[Finding]:

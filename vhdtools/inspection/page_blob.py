@@ -12,12 +12,13 @@ from vhdtools.errors import TargetError
 from vhdtools.image import SizeRule
 from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.structure import Structure, read_structure
-from vhdtools.inspection.azure import PARTITION_BYTES, PartitionTable, judge, partition_table
+from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.kinds import parents as parent_kinds
 from vhdtools.inspection.kinds import remote as kinds
 from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable
+from vhdtools.inspection.partitions import PartitionTables, read_partitions
 from vhdtools.inspection.report import Inspection, RemoteState
 from vhdtools.layout import DiskType
 from vhdtools.ranges import PAGE, PageRange, align_down, align_up
@@ -200,10 +201,10 @@ def _check_remote(state: RemoteState) -> Iterator[Finding]:
 
 def _partitions(
     source: _BlobBytes, structure: Structure, soundness: Soundness, findings: Iterable[Finding]
-) -> PartitionTable | None:
+) -> PartitionTables | None:
     """Of a fixed disk, which begins where the blob does."""
     fixed = structure.footer is not None and structure.footer.disk_type == DiskType.FIXED
     damaged = any(finding.level is Level.ERROR for finding in findings)
     if not fixed or damaged or soundness.surplus:
         return None
-    return partition_table(source.read(0, min(PARTITION_BYTES, structure.data_end)))
+    return read_partitions(source.read, align_down(structure.data_end, PAGE))

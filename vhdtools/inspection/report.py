@@ -11,6 +11,7 @@ from vhdtools.inspection.azure import AzureVerdict
 from vhdtools.inspection.deep import DeepResult
 from vhdtools.inspection.describe import disk_type_name
 from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.readiness import Readiness
 from vhdtools.layout import DiskType
 from vhdtools.ranges import PAGE, align_up
 
@@ -75,6 +76,11 @@ class Inspection:
     def has_errors(self) -> bool:
         """Whether any finding is an error, so that the disk must not be uploaded."""
         return any(finding.level is Level.ERROR for finding in self.findings)
+
+    @property
+    def readiness(self) -> tuple[Readiness, ...]:
+        """What the disk is ready for in Azure, and what is lacking, purpose by purpose."""
+        return self.azure.readiness
 
     @property
     def file_size(self) -> int | None:
