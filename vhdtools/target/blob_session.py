@@ -35,7 +35,8 @@ from azure.core.pipeline.policies import (
     ContentDecodePolicy,
     SansIOHTTPPolicy,
 )
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.pipeline.transport import HttpResponse
+from azure.core.rest import HttpRequest
 from azure.storage.blob import BlobClient
 
 from vhdtools import __version__
@@ -201,7 +202,7 @@ class BlobSession:
 
     def _error(self, response: HttpResponse, offset: int | None) -> TargetError:
         self._answered = True
-        answer = read_answer(response.status_code, response.headers, response.content)
+        answer = read_answer(response.status_code, response.headers, response.body())
         return error_from_answer(self.address, answer, offset)
 
 

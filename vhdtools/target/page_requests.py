@@ -147,7 +147,7 @@ class PageRangeLister:
             query = "?comp=pagelist" + (f"&marker={quote(marker, safe='')}" if marker else "")
             reply = self._session.send("GET", query, headers, 200, offset=offset)
             try:
-                found, marker = parse_page_list(reply.content)
+                found, marker = parse_page_list(reply.body())
             except ValueError:
                 raise self._session.garbled(offset) from None
             for item in found:

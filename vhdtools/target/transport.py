@@ -12,8 +12,8 @@ from collections import deque
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from azure.core.pipeline.transport import HttpTransport
-from azure.core.rest import HttpRequest, HttpResponse
+from azure.core.pipeline.transport import HttpResponse, HttpTransport
+from azure.core.rest import HttpRequest
 
 from vhdtools.logs import logger
 from vhdtools.target.http_connection import Connection, Timeouts
