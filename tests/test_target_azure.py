@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from azure.core.credentials import AccessToken, AzureNamedKeyCredential, AzureSasCredential
 from azure.core.pipeline import Pipeline
-from azure.storage.blob import BlobClient
+from azure.storage.blob import BlobClient, BlobLeaseClient
 
 from tests.pageblob_server import (
     ACCOUNT_KEY,
@@ -39,11 +39,13 @@ from tests.pageblob_server import (
     server_busy,
     too_many_requests,
 )
+from tests.pageblob_server.clients import client
 from tests.pageblob_server.errors import ServiceError
 from vhdtools.checksums import crc64
 from vhdtools.errors import (
     AccessError,
     ChecksumError,
+    TargetBusyError,
     TargetError,
     TargetRefusedError,
     UnavailableError,
@@ -264,6 +266,49 @@ class TestFaults:
         heir = opened(page_blob_server)
         heir.acquire_lease("99999999-2222-4333-8444-555555555555", previous=old)
         write(heir)
+
+
+class TestLeases:
+    OURS = "11111111-2222-4333-8444-555555555555"
+
+    def test_without_an_end(self, page_blob_server: PageBlobServer, opened: Open) -> None:
+        """A virtual machine's disk: nobody is told to break the lease, or to wait for its end."""
+        target = opened(page_blob_server)
+        with client(page_blob_server) as blob:
+            blob.acquire_lease(lease_duration=-1)
+        found = target.state()
+        assert found is not None
+        assert found.leased
+        assert found.leased_forever
+        for previous in (None, "99999999-2222-4333-8444-555555555555"):
+            with pytest.raises(TargetBusyError, match="lease without an end") as failed:
+                target.acquire_lease(self.OURS, previous)
+            assert "Leave the lease alone" in failed.value.remedy
+            assert "az vm list" in failed.value.remedy
+            assert failed.value.code == "LeaseAlreadyPresent"
+
+    def test_with_an_end(self, page_blob_server: PageBlobServer, opened: Open) -> None:
+        target = opened(page_blob_server)
+        with client(page_blob_server) as blob:
+            blob.acquire_lease(lease_duration=60)
+        found = target.state()
+        assert found is not None
+        assert found.leased
+        assert not found.leased_forever
+        with pytest.raises(TargetBusyError, match="another program holds a lease") as failed:
+            target.acquire_lease(self.OURS)
+        assert "within a minute" in failed.value.remedy
+
+    def test_broken_by_somebody(self, page_blob_server: PageBlobServer, opened: Open) -> None:
+        """That is no other writer."""
+        target = opened(page_blob_server)
+        target.acquire_lease(self.OURS)
+        with client(page_blob_server) as blob:
+            BlobLeaseClient(blob).break_lease(0)
+        for call in (lambda: write(target), target.renew_lease):
+            with pytest.raises(TargetBusyError, match="was broken or released") as failed:
+                call()
+            assert "another writer" not in str(failed.value)
 
 
 class TestPageRanges:

@@ -467,7 +467,11 @@ def test_other_blobs_are_refused(container: ContainerClient, azurite: Azurite) -
     container.upload_blob("block.vhd", b"not pages")
     place = f"{container.container_name}/block.vhd"
     target = open_target(place, connection_string=azurite.connection_string)
-    with pytest.raises(TargetRefusedError, match=r"not a page blob") as refused:
+    with pytest.raises(TargetRefusedError, match=r"is a block blob, not a page blob") as refused:
         target.state()
-    assert "az storage blob delete" in refused.value.remedy
+    assert refused.value.code == "InvalidBlobType"
+    assert "az storage blob download" in refused.value.remedy
+    assert f"vhdtool upload block.vhd {target.name.replace('block', 'block-page')}" in (
+        refused.value.remedy
+    )
     target.close()

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from email.utils import formatdate
 from weakref import WeakKeyDictionary
 
 from aiohttp import web
@@ -122,17 +123,26 @@ class Front:
                 raise RefusedError(errors.BUSY)
             await _wait(self._options.latency, outcome)
             await self._strike(request, fault, Moment.BEFORE_EFFECT, outcome)
+            self._check_version(call)
             self._gate.check(call)
             reply = service.perform(self._state, call)
             await self._strike(request, fault, Moment.AFTER_EFFECT, outcome)
         except RefusedError as refused:
-            reply = _refusal(refused.error, call, number)
+            coded = self._options.head_error_codes
+            reply = _refusal(refused.error, call, number, coded=coded)
             outcome.code = refused.error.code
+        reply.headers["Date"] = formatdate(call.now, usegmt=True)
         reply.headers["x-ms-request-id"] = f"{number:08x}-0000-4000-8000-000000000000"
         for echoed in ("x-ms-version", "x-ms-client-request-id"):
             if echoed in call.headers:
                 reply.headers[echoed] = call.headers[echoed]
         return await self._send(request, damage.damaged(reply, fault), fault, outcome)
+
+    def _check_version(self, call: Call) -> None:
+        """Refuse a version of the API that is newer than the service."""
+        asked, newest = call.headers.get("x-ms-version", ""), self._options.api_version
+        if newest is not None and asked > newest:
+            raise RefusedError(errors.invalid_header("x-ms-version", asked))
 
     def _call_of(self, request: web.BaseRequest) -> Call:
         first, _, rest = request.path.lstrip("/").partition("/")
@@ -267,9 +277,11 @@ async def _wait(seconds: float, outcome: _Outcome) -> None:
         await asyncio.sleep(seconds)
 
 
-def _refusal(error: ServiceError, call: Call, number: int) -> Reply:
+def _refusal(error: ServiceError, call: Call, number: int, *, coded: bool) -> Reply:
     time = datetime.fromtimestamp(call.now, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
     headers = {"x-ms-error-code": error.code, **error.headers}
+    if call.method == "HEAD" and not coded:
+        return Reply(error.status, dict(error.headers))
     if call.method == "HEAD" or error.status == 304:
         return Reply(error.status, headers)
     body = error.body(f"{number:08x}-0000-4000-8000-000000000000", time)

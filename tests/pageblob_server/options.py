@@ -45,7 +45,9 @@ class ServerOptions:
     Get Page Ranges starts to page; `page_ranges_timeout` is the number of ranges in the part asked
     for above which it answers 500 OperationTimedOut. `link_rate` bounds each connection's request
     bodies and `total_rate` all of them together. `sas` and `token`, where given, are the only ones
-    accepted. `log_size` bounds the log of requests.
+    accepted. `api_version`, where given, is the newest that is known (later ones get 400).
+    `head_error_codes` says whether a refused HEAD, which has no body, names its code in a header.
+    `log_size` bounds the log of requests.
     """
 
     host: str = "127.0.0.1"
@@ -62,4 +64,6 @@ class ServerOptions:
     managed_disks: tuple[ManagedDisk, ...] = ()
     sas: str | None = None
     token: str | None = None
+    api_version: str | None = None
+    head_error_codes: bool = True
     log_size: int = 100_000

@@ -15,6 +15,8 @@ from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
 from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range, check_size
+from vhdtools.target.remedies import INFINITE_LEASE
+from vhdtools.target.service_errors import command_names
 
 __all__ = ["AzureBlobTarget"]
 
@@ -77,10 +79,25 @@ class AzureBlobTarget:
         Acquiring twice with the same id is harmless (REST: Lease Blob, "Remarks").
         """
         if previous is None or not self._change_lease(previous, lease_id):
-            self._session.ask(
-                lambda client: BlobLeaseClient(client, lease_id).acquire(_LEASE_SECONDS)
-            )
+            try:
+                self._session.ask(
+                    lambda client: BlobLeaseClient(client, lease_id).acquire(_LEASE_SECONDS)
+                )
+            except TargetBusyError as error:
+                raise self._busy(error) from None
         self._blob.lease_id = lease_id
+
+    def _busy(self, error: TargetBusyError) -> TargetBusyError:
+        """`error`, or what it means if the lease that stands in the way has no end."""
+        if not self._blob.leased_forever:
+            return error
+        return TargetBusyError(
+            self.name,
+            "the blob has a lease without an end, as the disk of a virtual machine has",
+            INFINITE_LEASE.format(**command_names(self._session.address)),
+            status=error.status,
+            code=error.code,
+        )
 
     def _change_lease(self, previous: str, lease_id: str) -> bool:
         try:

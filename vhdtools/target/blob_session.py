@@ -17,6 +17,7 @@ import http.client
 import threading
 import uuid
 from collections.abc import Callable, Mapping
+from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import Any, TypeVar, cast
 from urllib.parse import parse_qsl
@@ -43,6 +44,7 @@ from vhdtools import __version__
 from vhdtools.errors import AccessError, TargetError, UnavailableError, UsageError
 from vhdtools.target.access import Access
 from vhdtools.target.blob_address import BlobAddress
+from vhdtools.target.denial import Attempt, sas_fields
 from vhdtools.target.failures import error_from_failure
 from vhdtools.target.http_connection import Timeouts
 from vhdtools.target.received_response import ReceivedResponse
@@ -202,8 +204,45 @@ class BlobSession:
 
     def _error(self, response: HttpResponse, offset: int | None) -> TargetError:
         self._answered = True
+        response = self._with_reason(response)
         answer = read_answer(response.status_code, response.headers, response.body())
-        return error_from_answer(self.address, answer, offset)
+        return error_from_answer(self.address, answer, offset, self._attempt(response))
+
+    def _attempt(self, response: HttpResponse) -> Attempt:
+        access, request = self._access, response.request
+        return Attempt(
+            request.method,
+            request.url,
+            datetime.now(timezone.utc),
+            None if access.sas is None else sas_fields(access.sas),
+            signed=access.key is not None or access.token is not None,
+        )
+
+    def _with_reason(self, response: HttpResponse) -> HttpResponse:
+        """A refusal with its reason: the answer to HEAD has no body, that of a GET has.
+
+        What is asked then is Get Page Ranges, which every page blob and managed disk may be asked.
+        """
+        if (
+            response.request.method != "HEAD"
+            or response.status_code not in (401, 403)
+            or "x-ms-request-id" not in response.headers
+        ):
+            return response
+        client = self._client
+        request = HttpRequest(
+            "GET",
+            f"{client.url}?comp=pagelist",
+            headers={"x-ms-version": client.api_version, "x-ms-range": "bytes=0-511"},
+        )
+        try:
+            self._pipeline.run(request, stream=True)
+        except _RefusedError as error:
+            if error.response.status_code == response.status_code:
+                return error.response
+        except (AzureError, OSError, http.client.HTTPException):
+            pass  # the first answer stands
+        return response
 
 
 class _Stamp(SansIOHTTPPolicy[HttpRequest, HttpResponse]):

@@ -17,7 +17,9 @@ __all__ = ["PageBlob"]
 class PageBlob:
     """A page blob at the end of `session`, which it closes; it knows its size once it was told.
 
-    `lease_id`, where it is set, goes with every write. Safe to use from several threads.
+    `lease_id`, where it is set, goes with every write. `leased_forever` tells whether somebody
+    held a lease without an end when it was last asked for its state. Safe to use from several
+    threads.
     """
 
     def __init__(self, session: BlobSession) -> None:
@@ -26,12 +28,14 @@ class PageBlob:
         self._list = PageRangeLister(session)
         self._read = PageReader(session)
         self._size: int | None = None
+        self.leased_forever = False
         self._lock = threading.Lock()
 
     def state(self) -> TargetState | None:
         """Get Blob Properties; metadata names come back in lower case."""
         state = get_state(self.session)
         self._size = None if state is None else state.size
+        self.leased_forever = state is not None and state.leased_forever
         return state
 
     @property
@@ -44,8 +48,9 @@ class PageBlob:
                 raise TargetMissingError(
                     self.session.name,
                     "there is no page blob",
-                    "Check the URL; a managed disk's upload SAS may have been revoked "
-                    "(az disk grant-access).",
+                    "Check the URL. A managed disk's SAS may have been revoked: `az disk "
+                    "grant-access --access-level Write --duration-in-seconds 86400 "
+                    "--resource-group GROUP --name DISK`.",
                 )
             return self._size
 

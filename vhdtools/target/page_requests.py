@@ -18,12 +18,13 @@ from vhdtools.ranges import PAGE, PageRange, align_down
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_list import parse_page_list
 from vhdtools.target.page_target import MAX_WRITE, TargetState
+from vhdtools.target.remedies import PAGE_BLOB_OF_IT
 from vhdtools.target.service_errors import command_names
-from vhdtools.target.service_meanings import DELETE_FIRST
 
 __all__ = ["PageRangeLister", "PageReader", "get_state", "put_page"]
 
 _CRC64 = "x-ms-content-crc64"
+_KINDS = {BlobType.BLOCKBLOB: "a block blob", BlobType.APPENDBLOB: "an append blob"}
 _MIN_SEGMENT = 4 * 1024 * 1024
 
 
@@ -39,17 +40,18 @@ def get_state(session: BlobSession) -> TargetState | None:
             raise
         return None
     if found.blob_type != BlobType.PAGEBLOB:
-        kind = getattr(found.blob_type, "value", None) or "unknown"
         raise TargetRefusedError(
             session.name,
-            f"there is a blob already, and it is not a page blob (its type: {kind})",
-            DELETE_FIRST.format(**command_names(session.address)),
+            f"the blob there is {_KINDS.get(found.blob_type, 'of another type')}, not a page blob",
+            PAGE_BLOB_OF_IT.format(**command_names(session.address)),
+            code="InvalidBlobType",
         )
     md5 = found.content_settings.content_md5
     return TargetState(
         size=found.size,
         metadata={name.lower(): value for name, value in (found.metadata or {}).items()},
         leased=found.lease.state in ("leased", "breaking"),
+        leased_forever=found.lease.duration == "infinite",
         content_md5=None if md5 is None else bytes(md5),
     )
 

@@ -55,12 +55,17 @@ class TargetCapabilities:
 
 @dataclass(frozen=True, slots=True)
 class TargetState:
-    """What is at a target now: its size in bytes, its metadata, whether somebody holds a lease."""
+    """What is at a target now: its size in bytes, its metadata, whether somebody holds a lease.
+
+    A lease that never runs out (`leased_forever`) is not an upload's: it is what Azure holds on
+    the blob of an unmanaged disk that is in use.
+    """
 
     size: int
     metadata: Mapping[str, str]
     leased: bool = False
     content_md5: bytes | None = None
+    leased_forever: bool = False
 
 
 class PageTarget(Protocol):

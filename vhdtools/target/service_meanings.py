@@ -1,84 +1,95 @@
 """The table of what the blob service can answer, and what each answer means to a user.
 
-Codes and statuses are those of the REST reference, "Common REST API error codes" and "Blob service
-error codes".
+Codes and statuses are those of the REST reference, "Common REST API error codes" and "Azure Blob
+Storage error codes"; those of accounts with a hierarchical namespace and of customer-managed keys
+are known from reports of users.
 """
 
 from __future__ import annotations
-
-import re
-from dataclasses import dataclass
 
 from vhdtools.errors import (
     AccessError,
     ChecksumError,
     TargetBusyError,
-    TargetError,
     TargetExistsError,
     TargetMissingError,
     TargetRefusedError,
     UnavailableError,
 )
+from vhdtools.target.access_meanings import ACCESS_CODES
+from vhdtools.target.remedies import (
+    IMMUTABLE,
+    OTHER_ACCOUNT,
+    OTHER_WRITER,
+    PAGE_BLOB_OF_IT,
+    REPORT,
+    ROLE,
+    Meaning,
+)
 
-__all__ = [
-    "BY_CODE",
-    "BY_DETAIL",
-    "BY_STATUS",
-    "DELETE_FIRST",
-    "DISK_ACCESS",
-    "FAILING",
-    "FOREIGN",
-    "Meaning",
-]
-
-
-@dataclass(frozen=True, slots=True)
-class Meaning:
-    """Class, problem and remedy; in these, {detail} is the answer's, {account}, … the blob's."""
-
-    kind: type[TargetError]
-    problem: str
-    remedy: str = ""
+__all__ = ["BY_CODE", "BY_STATUS", "FAILING", "FOREIGN"]
 
 
-_NEW_SAS = (
-    "Make a new SAS (permissions racw), or sign in with `az login` and give the URL without one."
+_HELD = Meaning(TargetBusyError, "another program holds a lease on the blob", OTHER_WRITER)
+_TAKEN = Meaning(TargetBusyError, "the lease was lost: another writer took it over", OTHER_WRITER)
+_RAN_OUT = Meaning(TargetBusyError, "the lease was lost: it ran out", "Run the same command again.")
+_BROKEN = Meaning(
+    TargetBusyError,
+    "the lease was broken or released, by somebody or by another program",
+    "If the blob is yours to write to, run the same command again.",
 )
-_ROLE = (
-    "The identity needs the role 'Storage Blob Data Contributor' on the account or container, "
-    "a SAS the permissions racw."
-)
-_OTHER_WRITER = (
-    "Wait until the other upload ends; if there is none, the lease runs out within a minute, or "
-    "break it: az storage blob lease break --account-name {account} --container-name {container} "
-    "--blob-name {quoted}."
-)
-DELETE_FIRST = (
-    "To upload here, delete it first, or choose another name: az storage blob delete "
-    "--account-name {account} --container-name {container} --name={quoted}."
-)
-DISK_ACCESS = (
-    "Get a new upload SAS: az disk grant-access --access-level Write. A disk that is secured by "
-    "Microsoft Entra ID wants a signed-in identity as well: set AZURE_STORAGE_AUTH_MODE=login."
-)
-_REPORT = (
-    "This is a fault of vhdtools or of something between it and the service: report it to the "
-    "maintainers."
-)
-_LOST = Meaning(TargetBusyError, "the lease was lost: another writer took it over", _OTHER_WRITER)
-_HELD = Meaning(TargetBusyError, "another writer holds the lease", _OTHER_WRITER)
 _GONE = Meaning(TargetMissingError, "there is no such blob")
+_WRONG_REQUEST = Meaning(
+    TargetRefusedError, "the service found the request wrong: {detail}", REPORT
+)
+_HIERARCHICAL = Meaning(
+    TargetRefusedError,
+    "the account has a hierarchical namespace (Data Lake Storage), which has no page blobs",
+    OTHER_ACCOUNT,
+)
+_CUSTOMER_KEY = Meaning(
+    TargetRefusedError,
+    "the blob is encrypted with a key that its writer provides with every request "
+    "(customer-provided key)",
+    "vhdtools cannot send such a key: use the program that wrote the blob, or choose another name.",
+)
+_ARCHIVED = Meaning(
+    TargetRefusedError,
+    "the blob is in the archive tier, and cannot be read or written",
+    "Bring it back, which takes hours: `az storage blob set-tier {place} --container-name "
+    "{container} --name={blob} --tier Hot`.",
+)
 
 BY_CODE: dict[str, Meaning] = {
     # 400
     "Crc64Mismatch": Meaning(ChecksumError, "the data arrived damaged: its CRC-64 is another"),
     "Md5Mismatch": Meaning(ChecksumError, "the data arrived damaged: its MD5 is another"),
     "InvalidHeaderValue": Meaning(
+        TargetRefusedError, "the service does not accept the value of a header: {detail}", REPORT
+    ),
+    "UnsupportedRestVersion": Meaning(
         TargetRefusedError,
-        "the service does not accept the value of a header: {detail}",
-        "If this is an emulator, start it with --skipApiVersionCheck, or update it.",
+        "the service does not know this version of the API: {detail}",
+        "Check that the URL is that of the blob service (https://ACCOUNT.blob.…).",
     ),
     "InvalidInput": Meaning(TargetRefusedError, "the service found the request wrong: {detail}"),
+    **dict.fromkeys(
+        (
+            "ConditionHeadersNotSupported",
+            "InvalidHttpVerb",
+            "InvalidQueryParameterValue",
+            "InvalidVersionForPageBlobOperation",
+            "MissingContentLengthHeader",
+            "MissingRequiredHeader",
+            "MissingRequiredQueryParameter",
+            "MultipleConditionHeadersNotSupported",
+            "OutOfRangeQueryParameterValue",
+            "RequestUrlFailedToParse",
+            "UnsupportedHeader",
+            "UnsupportedQueryParameter",
+        ),
+        _WRONG_REQUEST,
+    ),
     "InvalidMetadata": Meaning(TargetRefusedError, "the service refused the metadata: {detail}"),
     "MetadataTooLarge": Meaning(TargetRefusedError, "the metadata is more than 8 KiB"),
     "InvalidResourceName": Meaning(
@@ -90,73 +101,40 @@ BY_CODE: dict[str, Meaning] = {
         "a size or an offset, or the length of a name, is out of the service's bounds: {detail}",
         "A page blob has at most 8 TiB.",
     ),
+    "AccountRequiresHttps": Meaning(
+        TargetRefusedError, "the account accepts https only", "Use the https URL."
+    ),
     "BlobTypeNotSupported": Meaning(
+        TargetRefusedError, "this kind of storage account has no page blobs", OTHER_ACCOUNT
+    ),
+    **dict.fromkeys(
+        (
+            "BlobApiNotYetSupportedForHierarchicalNamespaceAccounts",
+            "EndpointUnsupportedAccountFeatures",
+            "FeatureNotYetSupportedForHierarchicalNamespaceAccounts",
+        ),
+        _HIERARCHICAL,
+    ),
+    "ContentLengthLargerThanTierLimit": Meaning(
         TargetRefusedError,
-        "this kind of storage account has no page blobs",
-        "Use an account of kind StorageV2 (standard) or of premium page blobs.",
+        "the blob would be larger than its tier, or the premium account, allows",
+        "Use a standard account, or upload to a managed disk: `az disk create --upload-type "
+        "Upload --upload-size-bytes BYTES --resource-group GROUP --name DISK`.",
     ),
-    # 401, 403
-    "NoAuthenticationInformation": Meaning(
-        AccessError,
-        "the service wants credentials, and there are none",
-        "Give a URL with a SAS, a connection string or an account key, or sign in with `az login`.",
-    ),
-    "InvalidAuthenticationInfo": Meaning(
-        AccessError, "the token or signature is not valid: {detail}", "Sign in again: az login."
-    ),
-    "AuthenticationFailed": Meaning(
-        AccessError,
-        "the service did not recognise the credentials: {detail}",
-        "Check that the account key or SAS belongs to account {account} and is whole.",
-    ),
-    "AuthorizationFailure": Meaning(
-        AccessError,
-        "the credentials do not allow this here: {detail}",
-        "The SAS may have expired or lack permissions (racw), or the account's firewall may not "
-        "allow this machine's address.",
-    ),
-    "AuthorizationPermissionMismatch": Meaning(
-        AccessError, "the credentials do not allow this operation", _ROLE
-    ),
-    "InsufficientAccountPermissions": Meaning(
-        AccessError, "the account or its credentials do not allow this operation", _ROLE
-    ),
-    "AuthorizationSourceIPMismatch": Meaning(
-        AccessError,
-        "the SAS does not allow this machine's address: {detail}",
-        "Make a SAS without, or with a wider, --ip.",
-    ),
-    "AuthorizationProtocolMismatch": Meaning(
-        AccessError, "the SAS allows https only", "Use the https URL."
-    ),
-    "AuthorizationServiceMismatch": Meaning(
-        AccessError, "the account SAS is not for blobs", "Make one with --services b."
-    ),
-    "AuthorizationResourceTypeMismatch": Meaning(
-        AccessError,
-        "the account SAS does not cover blobs themselves",
-        "Make one with --resource-types co.",
-    ),
-    "KeyBasedAuthenticationNotPermitted": Meaning(
-        AccessError,
-        "the account allows neither keys nor what is signed with them",
-        "Sign in with `az login`, and give the URL without a SAS.",
-    ),
-    "PublicAccessNotPermitted": Meaning(
-        AccessError,
-        "the account allows no access without credentials",
-        "Give a URL with a SAS, or sign in with `az login`.",
-    ),
-    "AccountIsDisabled": Meaning(
-        AccessError, "the storage account is disabled", "Ask who owns the subscription."
-    ),
+    **ACCESS_CODES,
     # 404
     "ContainerNotFound": Meaning(
         TargetMissingError,
         "the container does not exist",
-        "Create it: az storage container create --name {container} --account-name {account}.",
+        "Create it: `az storage container create {place} --name {container}`.",
+    ),
+    "FilesystemNotFound": Meaning(
+        TargetMissingError,
+        "the container does not exist",
+        "Create it: `az storage container create {place} --name {container}`.",
     ),
     "BlobNotFound": _GONE,
+    "PathNotFound": _GONE,
     "ResourceNotFound": Meaning(
         TargetMissingError, "the service knows no such place", "Check the URL."
     ),
@@ -169,51 +147,94 @@ BY_CODE: dict[str, Meaning] = {
         TargetExistsError, "there is a blob already", "Use --overwrite to replace it."
     ),
     "LeaseAlreadyPresent": _HELD,
-    "LeaseIsBreakingAndCannotBeAcquired": _HELD,
-    "LeaseIsBreakingAndCannotBeChanged": _HELD,
     "LeaseIdMismatchWithLeaseOperation": _HELD,
-    "LeaseIsBrokenAndCannotBeRenewed": _LOST,
-    "LeaseNotPresentWithLeaseOperation": _LOST,
-    "LeaseAlreadyBroken": _LOST,
+    "LeaseIsBreakingAndCannotBeAcquired": _HELD,
+    "LeaseIsBreakingAndCannotBeChanged": _BROKEN,
+    "LeaseIsBrokenAndCannotBeRenewed": _BROKEN,
+    "LeaseNotPresentWithLeaseOperation": _BROKEN,
+    "LeaseAlreadyBroken": _BROKEN,
     "ContainerBeingDeleted": Meaning(
         TargetRefusedError,
         "the container is being deleted",
-        "Wait some minutes and create it again, or use another.",
+        "Wait some minutes and create it again, `az storage container create {place} --name "
+        "{container}`, or use another.",
     ),
-    "ContainerDisabled": Meaning(TargetRefusedError, "the container is disabled"),
+    "ContainerDisabled": Meaning(
+        TargetRefusedError,
+        "the container is disabled by its administrator",
+        "Use another container, or ask the account's owner.",
+    ),
     "AccountBeingCreated": Meaning(
         TargetRefusedError, "the account is still being created", "Try again in a minute."
     ),
     "SnapshotsPresent": Meaning(
         TargetRefusedError,
-        "the blob has snapshots, and cannot be replaced",
-        "Delete them too: az storage blob delete --delete-snapshots include --account-name "
-        "{account} --container-name {container} --name={quoted}.",
+        "the blob has snapshots, and cannot be replaced while it has",
+        "Choose another name, or list the snapshots to see whether they are needed: `az storage "
+        "blob list {place} --container-name {container} --prefix={blob} --include s --output "
+        "table`.",
     ),
-    "InvalidBlobType": Meaning(TargetRefusedError, "the blob is not a page blob", DELETE_FIRST),
+    "InvalidBlobType": Meaning(TargetRefusedError, "the blob is not a page blob", PAGE_BLOB_OF_IT),
     "ResourceTypeMismatch": Meaning(
-        TargetRefusedError, "what is there is not a page blob", DELETE_FIRST
+        TargetRefusedError, "what is there is not a page blob", PAGE_BLOB_OF_IT
     ),
     "BlobImmutableDueToPolicy": Meaning(
         TargetRefusedError,
-        "an immutability policy or legal hold protects the blob",
-        "Use another name or container.",
+        "an immutability policy or a legal hold protects the blob",
+        IMMUTABLE,
+    ),
+    "BlobArchived": _ARCHIVED,
+    "BlobBeingRehydrated": Meaning(
+        TargetRefusedError,
+        "the blob is being brought back from the archive tier",
+        "Wait until that is done, which takes hours: `az storage blob show {place} "
+        "--container-name {container} --name={blob} --query properties.rehydrationStatus`.",
+    ),
+    **dict.fromkeys(
+        (
+            "BlobCustomerSpecifiedEncryptionMismatch",
+            "BlobUsesCustomerSpecifiedEncryption",
+        ),
+        _CUSTOMER_KEY,
+    ),
+    **dict.fromkeys(
+        (
+            "BlobAccessTierNotSupportedForAccountType",
+            "BlobTierInadequateForContentLength",
+            "InvalidBlobTier",
+        ),
+        Meaning(
+            TargetRefusedError, "the account's or the blob's tier does not allow this: {detail}"
+        ),
+    ),
+    "OperationNotAllowedOnIncrementalCopyBlob": Meaning(
+        TargetRefusedError,
+        "the blob is an incremental copy of another one, and cannot be written to",
+        "Choose another name.",
     ),
     "UnauthorizedBlobOverwrite": Meaning(
-        AccessError, "the credentials do not allow replacing a blob", _ROLE
+        AccessError, "the credentials do not allow replacing a blob", ROLE
     ),
     "PendingCopyOperation": Meaning(
         TargetRefusedError,
         "a copy to this blob is under way",
-        "Wait for it, or abort it: az storage blob copy cancel.",
+        "Wait until it is done: `az storage blob show {place} --container-name {container} "
+        "--name={blob} --query properties.copy`.",
     ),
     "BlobOverwritten": Meaning(
         TargetBusyError, "another writer replaced the blob under way", "Start again."
     ),
-    "SystemInUse": Meaning(TargetRefusedError, "the service is using the blob itself"),
+    "SystemInUse": Meaning(
+        TargetRefusedError,
+        "the service itself is using the blob",
+        "Try again later, or choose another name.",
+    ),
     "InvalidOperation": Meaning(TargetRefusedError, "the service refused: {detail}"),
     "FeatureVersionMismatch": Meaning(
-        TargetRefusedError, "the blob was made with a feature that this version does not know"
+        TargetRefusedError,
+        "the blob was made with a feature that this version of the API does not know",
+        "If --api-version or AZCOPY_DEFAULT_SERVICE_API_VERSION names an old version, leave it "
+        "out.",
     ),
     "MemoryExtentStoreAtSizeLimit": Meaning(
         TargetRefusedError,
@@ -221,17 +242,17 @@ BY_CODE: dict[str, Meaning] = {
         "Start Azurite with a larger --extentMemoryLimit, or with --location on a disk.",
     ),
     # 412
-    "LeaseIdMissing": _LOST,
-    "LeaseIdMismatchWithBlobOperation": _LOST,
-    "LeaseNotPresentWithBlobOperation": _LOST,
-    "LeaseLost": _LOST,
+    "LeaseIdMissing": _TAKEN,
+    "LeaseIdMismatchWithBlobOperation": _TAKEN,
+    "LeaseNotPresentWithBlobOperation": _BROKEN,
+    "LeaseLost": _RAN_OUT,
     # The one condition ever sent is that nothing be there.
     "ConditionNotMet": Meaning(
         TargetExistsError, "there is a blob already", "Use --overwrite to replace it."
     ),
     # 413, 416
     "RequestBodyTooLarge": Meaning(
-        TargetRefusedError, "the service found a request too large", _REPORT
+        TargetRefusedError, "the service found a request too large", REPORT
     ),
     "InvalidRange": Meaning(
         TargetRefusedError, "the range is not in the blob", "It may be smaller than it should be."
@@ -250,17 +271,17 @@ BY_CODE: dict[str, Meaning] = {
 BY_STATUS: dict[int, Meaning] = {
     400: Meaning(TargetRefusedError, "the service found the request wrong: {detail}"),
     401: BY_CODE["NoAuthenticationInformation"],
-    403: Meaning(AccessError, "the credentials do not allow this: {detail}", _ROLE),
+    403: Meaning(AccessError, "the credentials do not allow this: {detail}", ROLE),
     404: BY_CODE["ResourceNotFound"],
     405: BY_CODE["UnsupportedHttpVerb"],
     407: Meaning(
         AccessError,
-        "the proxy wants a user name and a password",
+        "the proxy needs a user name and a password",
         "Put them into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.",
     ),
     408: Meaning(UnavailableError, "the service did not receive the request in time"),
     409: Meaning(TargetRefusedError, "the blob's state does not allow this: {detail}"),
-    412: Meaning(TargetBusyError, "the blob is not as it should be: {detail}", _OTHER_WRITER),
+    412: Meaning(TargetBusyError, "the blob is not as it should be: {detail}", OTHER_WRITER),
     413: BY_CODE["RequestBodyTooLarge"],
     416: BY_CODE["InvalidRange"],
     429: BY_CODE["TooManyRequests"],
@@ -276,32 +297,3 @@ FOREIGN = Meaning(
     "Check the URL, and whether a proxy or a sign-in page of the network answers instead.",
 )
 FAILING = Meaning(UnavailableError, "the service, or a gateway before it, is failing")
-
-# AuthenticationFailed says in its detail what it means.
-BY_DETAIL: tuple[tuple[re.Pattern[str], Meaning], ...] = (
-    (
-        re.compile("not valid in the specified time|signed expiry time", re.IGNORECASE),
-        Meaning(AccessError, "the SAS has expired, or is not valid yet", _NEW_SAS),
-    ),
-    (
-        re.compile("lifetime validation|token is expired|token has expired", re.IGNORECASE),
-        Meaning(AccessError, "the token has expired", "Sign in again: az login."),
-    ),
-    (
-        re.compile("date header", re.IGNORECASE),
-        Meaning(
-            AccessError,
-            "this machine's clock differs too much from the service's",
-            "Set the clock right.",
-        ),
-    ),
-    (
-        re.compile("did not match|not match the MAC|signature fields", re.IGNORECASE),
-        Meaning(
-            AccessError,
-            "the signature is wrong",
-            "Check that the account key or SAS is for account {account}, and is whole: put a URL "
-            "with a SAS between quotation marks.",
-        ),
-    ),
-)
