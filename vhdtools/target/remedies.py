@@ -28,7 +28,10 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """Class, problem and remedy; in these, {detail} is the answer's, {account}, … the blob's."""
+    """Class, problem and remedy.
+
+    In the problem {detail} is the answer's; in the remedy {account}, {blob}, … are the blob's.
+    """
 
     kind: type[TargetError]
     problem: str

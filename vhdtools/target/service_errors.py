@@ -59,14 +59,14 @@ def error_from_answer(
     `attempt` is the request that was answered so: evidence of why access was denied.
     """
     meaning = _meaning(answer)
-    names = command_names(address, answer.date)
     detail = redact(answer.detail) or "the service gives no reason"
-    problem = meaning.problem.format(**names, detail=detail)
-    remedy = meaning.remedy.format(**names)
+    problem, remedy = meaning.problem.format(detail=detail), meaning.remedy
     if attempt is not None and meaning.kind is AccessError and answer.status in (401, 403):
         found = why_denied(attempt, answer.code, detail, answer.date)
         if found is not None:
-            problem, remedy = found.problem, found.remedy.format(**names)
+            problem, remedy = found.problem, found.remedy
+    if "{" in remedy:
+        remedy = remedy.format(**command_names(address, answer.date))
     shown = f"HTTP {answer.status}"
     if answer.code:
         shown += f" {answer.code}"

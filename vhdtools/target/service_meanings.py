@@ -32,7 +32,11 @@ __all__ = ["BY_CODE", "BY_STATUS", "FAILING", "FOREIGN"]
 
 _HELD = Meaning(TargetBusyError, "another program holds a lease on the blob", OTHER_WRITER)
 _TAKEN = Meaning(TargetBusyError, "the lease was lost: another writer took it over", OTHER_WRITER)
-_RAN_OUT = Meaning(TargetBusyError, "the lease was lost: it ran out", "Run the same command again.")
+_RAN_OUT = Meaning(
+    TargetBusyError,
+    "the lease was lost: it ran out, or somebody broke it",
+    "If the blob is yours to write to, run the same command again.",
+)
 _BROKEN = Meaning(
     TargetBusyError,
     "the lease was broken or released, by somebody or by another program",
