@@ -83,7 +83,7 @@ def test_a_blob_that_is_not_there(azurite: Azurite, container: ContainerClient) 
 
 def test_the_text_shows_the_blob(azurite: Azurite, container: ContainerClient) -> None:
     put(container, "disk.vhd", DISK)
-    name = f"{container.container_name}/disk.vhd"
+    name = f"blob:{container.container_name}/disk.vhd"
     result = CliRunner().invoke(
         main, ["inspect", name], env={"AZURE_STORAGE_CONNECTION_STRING": azurite.connection_string}
     )

@@ -271,9 +271,8 @@ class TestNothing:
 
     @pytest.mark.parametrize("destination", ["vhds/x.vhd", "x.vhd", "C:\\x.vhd"])
     def test_the_destination_is_at_fault(self, destination: str) -> None:
-        found = find(destination)
         with pytest.raises(UsageError) as failed:
-            found.open_target(destination)
+            find(destination).open_target(destination)
         assert failed.value.subject == destination
 
 

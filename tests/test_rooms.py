@@ -18,6 +18,7 @@ ROOMS = (
     "text",
     "logs",
     "errors",
+    "inputs",
     "ranges",
     "checksums",
     "layout",

@@ -50,7 +50,8 @@ _NAMES = (
 _EQUALS = r"(?:=|%(?:25)*3D)"
 # An account key is 64 bytes in base64, in a URL perhaps escaped.
 _KEY = r"(?:[A-Za-z0-9+/_-]|%(?:25)*2[BF]){86}(?:==|(?:%(?:25)*3D){2})"
-_JWT = r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*"
+# A JSON web token: two objects in base64, and a signature.
+_JWT = r"(?:\beyJ[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?=\.eyJ))(?:\.[A-Za-z0-9_-]*)*"
 
 _REDACTED = (
     # NAME=value, 'NAME': 'value', "NAME": "value"; up to what ends a value or the URL it is in.
@@ -76,7 +77,8 @@ _REDACTED = (
     ),
     (re.compile(_KEY, re.IGNORECASE), "REDACTED"),
     (re.compile(_JWT), "REDACTED"),
-    (re.compile(r"(?<=://)[^/@\s]+(?=@)"), "REDACTED"),
+    # User and password in a URL; of wasbs://CONTAINER@HOST it is the container.
+    (re.compile(r"(?<!wasb://|abfs://)(?<!wasbs://|abfss://)(?<=://)[^/@\s]+(?=@)"), "REDACTED"),
 )
 
 
@@ -88,9 +90,8 @@ def redact(text: str) -> str:
 
 
 _SECRET = re.compile(
-    r"sig\s*=|account_?key\s*=|shared_?access_?(?:signature|key)\b"
-    rf"|{_KEY}|\bbearer\s+\S|eyj[\w-]{{8,}}\.",
-    re.IGNORECASE,
+    rf"(?i:sig\s*=|[\"']sig[\"']\s*:|(?:account|storage)_?key\s*=|shared_?access_?(?:signature|key)\b|{_KEY})"
+    rf"|(?i:\bbearer\s+[\w.~+/=-]{{16,}})|{_JWT}"
 )
 
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import click
 
 from vhdtools import __version__
+from vhdtools.cli.command import redacted, refuse_secrets
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.output import prepare_streams, settle_streams, tell, told_of_stdout
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
+from vhdtools.inputs import refuse_secret
 from vhdtools.text import redact
 
 __all__ = ["main"]
@@ -53,6 +54,14 @@ class _Commands(click.Group):
         module, _, name = _COMMANDS[cmd_name][0].partition(":")
         command: click.Command = getattr(import_module(module), name)
         return command
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse what stands before a command's name, and look at the name itself."""
+        known = [at for at, arg in enumerate(args) if arg in _COMMANDS]
+        refuse_secrets(self.params, args[: known[0] if known else len(args)])
+        name = next((arg for arg in args if not arg.startswith("-")), "")
+        refuse_secret("the command's name", name)
+        return super().parse_args(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -98,8 +107,7 @@ def _exit_code_of(run: Callable[[], Any]) -> int:
     try:
         code = run()
     except click.ClickException as error:
-        with suppress(OSError):
-            error.show()
+        tell(redacted(error))
         return error.exit_code
     except click.Abort:
         tell("Interrupted.")

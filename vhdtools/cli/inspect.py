@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -14,33 +14,29 @@ from typing import Any
 
 import click
 
+from vhdtools.cli.command import Command
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import access_options, disk_options
 from vhdtools.cli.output import say, say_json, say_json_array, tell
 from vhdtools.cli.verbosity import verbose_option
-from vhdtools.errors import UsageError
+from vhdtools.errors import SourceReadError, UsageError
 from vhdtools.image import SizeRule
+from vhdtools.inputs import looks_like_url, may_be_blob, names_blob, shown
 from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
 from vhdtools.inspection.deep import DeepProgress
 from vhdtools.inspection.outcomes import unreadable
+from vhdtools.text import holds_secret
 
 __all__ = ["inspect"]
 
 _TERMINAL = "the terminal"
 _PICTURES = (".svg", ".png")
 _LINES_AT_ONCE = 1000
-_ACCOUNT_VARIABLES = (
-    "AZURE_STORAGE_CONNECTION_STRING",
-    "AZURE_STORAGE_ACCOUNT",
-    "AZURE_STORAGE_SERVICE_ENDPOINT",
-)
-_PATH_LIKE = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*\\")  # none of these begins a container's name
-_BEFORE_HOST = re.compile(r"//[^/]*@")
 
 
-@click.command(short_help="Say all about disks, and whether Azure takes them.")
+@click.command(cls=Command, short_help="Say all about disks, and whether Azure takes them.")
 @click.argument("disks", metavar="DISK...", nargs=-1)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print JSON: an object, or for several disks an array."
@@ -77,12 +73,15 @@ def inspect(
     hex_of: str | None,
     connection_string: str | None,
     sas_file: str | None,
+    account_name: str | None,
+    cloud: str | None,
     **reading: Any,
 ) -> None:
     """Say all about each DISK: what it is, what is wrong with it, and whether Azure takes it.
 
-    A DISK is a file, or a page blob: its URL, or CONTAINER/BLOB of an account that the
-    environment names. Of a blob, a few ranges are read.
+    A DISK is a file, or a page blob: its URL; blob:CONTAINER/BLOB in the account that
+    --account-name, --connection-string or the environment names; or CONTAINER/BLOB alone with one
+    of these options. Of a blob, a few ranges are read.
 
     A summary comes first, then the findings, what Azure wants, and the fields. The exit code is 1
     if any finding is an error. FINDINGS.md in the package explains every code.
@@ -90,7 +89,7 @@ def inspect(
     disks, map_to = _map_argument(disks, map_to)
     if not disks:
         raise click.UsageError("Missing argument 'DISK...'.")
-    access = _Access(connection_string, sas_file)
+    access = _Access(connection_string, sas_file, account_name, cloud)
     views = _given({"map": map_to, "bat": bat, "hex": hex_of})
     for_files = _given({key: value for key, value in reading.items() if key != "size_rule"})
     if views:
@@ -123,6 +122,13 @@ class _Access:
 
     connection_string: str | None = field(repr=False)
     sas_file: str | None
+    account_name: str | None
+    cloud: str | None
+
+    @property
+    def names_account(self) -> bool:
+        """Whether the command line names the account that CONTAINER/BLOB is in."""
+        return self.connection_string is not None or self.account_name is not None
 
 
 def _inspect(
@@ -136,6 +142,8 @@ def _inspect(
         for disk in disks:
             if _is_remote(disk, access):
                 inspection = _inspect_remote(disk, access, reading["size_rule"])
+            elif _is_missing_blob(disk):
+                inspection = unreadable(disk, _no_such_file(disk))
             else:
                 inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
             failed = failed or inspection.has_errors
@@ -166,13 +174,31 @@ def _refuse(problem: str, options: list[str]) -> None:
 
 
 def _is_remote(disk: str, access: _Access) -> bool:
-    """Whether `disk` is in a page blob: a URL, or CONTAINER/BLOB of an account that is known."""
-    if disk.lower().startswith(("https://", "http://")):
-        return True
-    known = access.connection_string or any(map(os.environ.get, _ACCOUNT_VARIABLES))
-    if not known or "/" not in disk or _PATH_LIKE.match(disk):
+    """Whether `disk` is in a page blob.
+
+    CONTAINER/BLOB alone is one only where the command line names its account: one that is known
+    to the environment alone does not make a request of a path that was mistyped; a SAS after it
+    does.
+    """
+    if os.path.lexists(disk):
         return False
-    return not os.path.lexists(disk)
+    if looks_like_url(disk) or names_blob(disk):
+        return True
+    return may_be_blob(disk) and (access.names_account or holds_secret(disk))
+
+
+def _is_missing_blob(disk: str) -> bool:
+    return may_be_blob(disk) and not os.path.lexists(disk)
+
+
+def _no_such_file(disk: str) -> SourceReadError:
+    command = shlex.join(["vhdtool", "inspect", f"blob:{disk}"])
+    return SourceReadError(
+        disk,
+        "there is no such file",
+        f"Check the path. A blob in the account that the environment names is inspected by "
+        f"`{command}`",
+    )
 
 
 def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspection:
@@ -188,11 +214,15 @@ def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspecti
 
     try:
         credentials = find_credentials(
-            disk, connection_string=access.connection_string, sas_file=access.sas_file
+            disk,
+            connection_string=access.connection_string,
+            sas_file=access.sas_file,
+            account_name=access.account_name,
+            cloud=access.cloud,
         )
         target = credentials.open_target(disk)
     except UsageError as error:  # of this disk; the others are inspected all the same
-        return unreadable(_BEFORE_HOST.sub("//", disk.partition("?")[0]), error)
+        return unreadable(shown(disk, error.subject), error)
     with closing(target):
         return inspect_page_blob(target, marks_in, size_rule=size_rule)
 

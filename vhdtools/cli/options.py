@@ -93,6 +93,17 @@ access_options = _together(
         type=click.Path(dir_okay=False, exists=True),
         help="File with a SAS token; read again when the service says that it expired.",
     ),
+    click.option(
+        "--account-name",
+        metavar="NAME",
+        help="Storage account that CONTAINER/BLOB is in. [env: AZURE_STORAGE_ACCOUNT]",
+    ),
+    click.option(
+        "--cloud",
+        metavar="NAME",
+        help="Cloud of --account-name and of the sign-in: AzureCloud, AzureUSGovernment or "
+        "AzureChinaCloud. [env: AZURE_CLOUD_NAME]",
+    ),
 )
 """Which credentials to use."""
 

@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from vhdtools.errors import VhdToolsError
-from vhdtools.text import name_bytes
+from vhdtools.text import name_bytes, redact
 
 __all__ = [
     "prepare_streams",
@@ -69,7 +69,7 @@ def say(text: str, *, done: str = "", end: str = "\n") -> None:
     """
     try:
         # With `file` given, click does not write UTF-8 where the locale has ASCII alone.
-        click.echo(text + end, file=sys.stdout, nl=False, color=_color())
+        click.echo(redact(text) + end, file=sys.stdout, nl=False, color=_color())
     except OSError as error:
         if error.errno == errno.EPIPE and not done:
             raise
@@ -97,7 +97,7 @@ def say_json_array(values: Iterable[Any]) -> None:
 def tell(text: str) -> None:
     """Print to stderr, if that takes it."""
     with suppress(OSError):
-        click.echo(text, file=sys.stderr, color=_color())
+        click.echo(redact(text), file=sys.stderr, color=_color())
 
 
 def told_of_stdout(error: Exception) -> Exception:
@@ -123,9 +123,10 @@ def _json_text(value: Any) -> str:
 
 def _unicode(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _unicode(item) for key, item in value.items()}
+        return {redact(key): _unicode(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [_unicode(item) for item in value]
-    if not isinstance(value, str) or value.isascii():
+    if not isinstance(value, str):
         return value
-    return name_bytes(value).decode("utf-8", "backslashreplace")
+    value = redact(value)
+    return value if value.isascii() else name_bytes(value).decode("utf-8", "backslashreplace")

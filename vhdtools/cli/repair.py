@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 
+from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.formatting import heading, printable, quantity
 from vhdtools.cli.output import say
 from vhdtools.cli.verbosity import verbose_option
@@ -24,8 +25,8 @@ __all__ = ["repair"]
 _SHOWN = 8
 
 
-@click.command(short_help="Mend a disk's footers.")
-@click.argument("disk", type=click.Path(dir_okay=False))
+@click.command(cls=Command, short_help="Mend a disk's footers.")
+@click.argument("disk", type=DISK)
 @click.option("--write", is_flag=True, help="Write to the disk, instead of only saying what.")
 @click.option(
     "--use",

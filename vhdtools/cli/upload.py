@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.options import (
     RATE,
@@ -37,8 +38,8 @@ __all__ = ["upload"]
 _AGAIN = "Then run the same command again: it goes on from what is there."
 
 
-@click.command()
-@click.argument("disk", type=click.Path(dir_okay=False))
+@click.command(cls=Command)
+@click.argument("disk", type=DISK)
 @click.argument("destination")
 @click.option("--overwrite", is_flag=True, help="Replace what is there, or start anew.")
 @worker_option
@@ -81,16 +82,18 @@ def upload(
     patience: float,
     connection_string: str | None,
     sas_file: str | None,
+    account_name: str | None,
+    cloud: str | None,
     as_json: bool,
     no_progress: bool,
     **reading: Any,
 ) -> None:
     """Upload the VHD DISK to DESTINATION, as a fixed disk.
 
-    DESTINATION is a page blob's URL, with or without a SAS; CONTAINER/BLOB in the account that the
-    environment names; or file:PATH.vhd for a sparse local file. Dynamic and differencing disks
-    are turned into fixed ones on the way. An upload that was stopped goes on where it was when the
-    same command runs again; what is there is proven equal first.
+    DESTINATION is a page blob's URL, with or without a SAS; CONTAINER/BLOB in the account that
+    --account-name or the environment names; or file:PATH.vhd for a sparse local file. Dynamic and
+    differencing disks are turned into fixed ones on the way. An upload that was stopped goes on
+    where it was when the same command runs again; what is there is proven equal first.
 
     \b
     vhdtool upload disk.vhd "https://ACCOUNT.blob.core.windows.net/vhds/disk.vhd?$SAS"
@@ -102,7 +105,11 @@ def upload(
     with AZURE_STORAGE_KEY, or whoever is signed in.
     """  # noqa: D301  # click looks for the backspace
     credentials = find_credentials(
-        destination, connection_string=connection_string, sas_file=sas_file
+        destination,
+        connection_string=connection_string,
+        sas_file=sas_file,
+        account_name=account_name,
+        cloud=cloud,
     )
     target = credentials.open_target(destination, workers=workers, managed_disk=managed_disk)
     with (

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
 from vhdtools.cli.output import say, say_json
@@ -20,8 +21,8 @@ from vhdtools.transfer.api import verify as verify_disk
 __all__ = ["verify"]
 
 
-@click.command()
-@click.argument("disk", type=click.Path(dir_okay=False))
+@click.command(cls=Command)
+@click.argument("disk", type=DISK)
 @click.argument("destination")
 @worker_option
 @retry_options
@@ -40,6 +41,8 @@ def verify(
     patience: float,
     connection_string: str | None,
     sas_file: str | None,
+    account_name: str | None,
+    cloud: str | None,
     as_json: bool,
     no_progress: bool,
     **reading: Any,
@@ -50,7 +53,11 @@ def verify(
     them is zero. The exit code is 0 only if both are equal.
     """
     credentials = find_credentials(
-        destination, connection_string=connection_string, sas_file=sas_file
+        destination,
+        connection_string=connection_string,
+        sas_file=sas_file,
+        account_name=account_name,
+        cloud=cloud,
     )
     target = credentials.open_target(destination, workers=workers)
     with (

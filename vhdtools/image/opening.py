@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Literal, TypeAlias
 
 from vhdtools.errors import (
@@ -25,6 +24,7 @@ from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
+from vhdtools.inputs import local_folders, local_path, refuse_secret
 from vhdtools.layout import FOOTER_SIZE
 from vhdtools.text import printable, shell_quoted
 
@@ -76,7 +76,10 @@ def open(
 def check_options(
     path: str | os.PathLike[str], size_rule: SizeRule, fixed_base: FixedBase | None
 ) -> None:
-    """Raise UsageError for a size rule or a base that does not exist."""
+    """Raise UsageError for a path that is a URL, and a size rule or base that does not exist."""
+    local_path(path)
+    refuse_secret("size rule", str(size_rule))
+    refuse_secret("fixed base", str(fixed_base))
     if size_rule not in ("auto", "current", "geometry"):
         raise UsageError(
             str(path), f"there is no size rule {size_rule!r}", "Use auto, current or geometry."
@@ -96,7 +99,8 @@ def open_chain(
 
     The options are as for `open`. Raises SourceReadError, and UnrecognizedImageError.
     """
-    source = open_source(path)
+    folders = local_folders(parent_dirs)
+    source = open_source(local_path(path))
     try:
         structure = read_structure(source)
         if structure.footer is None:
@@ -108,7 +112,7 @@ def open_chain(
         source,
         structure,
         size_rule=size_rule,
-        parent_dirs=[Path(folder) for folder in parent_dirs],
+        parent_dirs=folders,
         raw_parent=raw_parent,
     )
 

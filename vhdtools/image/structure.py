@@ -26,6 +26,7 @@ from vhdtools.image.locators import (
     find_locators,
 )
 from vhdtools.image.source import Readable, open_source
+from vhdtools.inputs import local_path
 from vhdtools.layout import (
     BAT_ENTRY_SIZE,
     DYNAMIC_HEADER_COOKIE,
@@ -123,12 +124,12 @@ class Structure:
 def read_structure(file: str | os.PathLike[str] | Readable) -> Structure:
     """Find and decode everything in a file, or in what is open already, and stays so.
 
-    Raises SourceReadError where the operating system cannot open or read it; never for what its
-    bytes say.
+    Raises UsageError for a URL, and SourceReadError where the operating system cannot open or read
+    it; never for what its bytes say.
     """
     if not isinstance(file, (str, os.PathLike)):
         return _read(file)
-    source = open_source(file)
+    source = open_source(local_path(file))
     try:
         return _read(source)
     finally:

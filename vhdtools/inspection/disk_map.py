@@ -66,9 +66,9 @@ def map_disk(
     The options are as for `vhdtools.open`, and so are the errors it raises; UsageError is raised
     for less than one cell, too.
     """
+    check_options(path, size_rule, fixed_base)
     if cells < 1:
         raise UsageError(str(path), f"a map cannot have {cells} cells", "Ask for 1 or more.")
-    check_options(path, size_rule, fixed_base)
     chain = open_chain(path, size_rule=size_rule, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
         image = assemble(chain, fixed_base)

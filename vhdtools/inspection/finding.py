@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from vhdtools.text import redact
+
 __all__ = ["Finding", "Kind", "Level"]
 
 
@@ -65,9 +67,9 @@ class Kind:
         return Finding(
             self.level if level is None else level,
             self.code,
-            message,
+            redact(message),
             offset,
             self.reading,
             self.azure,
-            self.remedy if remedy is None else remedy,
+            self.remedy if remedy is None else redact(remedy),
         )

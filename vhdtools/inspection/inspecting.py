@@ -16,6 +16,7 @@ from vhdtools.image.opening import assemble, check_options
 from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
+from vhdtools.inputs import local_folders
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
@@ -62,11 +63,11 @@ def inspect(
     (None: the clock).
 
     Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
-    UsageError for an option's value that does not exist.
+    UsageError for a URL, for a secret in a path, and for an option's value that does not exist.
     """
     check_options(path, size_rule, fixed_base)
     options = _Options(
-        [Path(folder) for folder in parent_dirs],
+        local_folders(parent_dirs),
         raw_parent,
         size_rule,
         fixed_base,

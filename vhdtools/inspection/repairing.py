@@ -14,6 +14,7 @@ from typing import BinaryIO
 from vhdtools.errors import SourceChangedError, SourceReadError, UsageError
 from vhdtools.image.source import Fingerprint, Readable, open_source
 from vhdtools.image.structure import Structure, read_structure
+from vhdtools.inputs import local_path
 from vhdtools.inspection.repair import Patch
 from vhdtools.text import shell_quoted
 
@@ -40,8 +41,11 @@ class Repair:
 def plan_repair(
     path: str | os.PathLike[str], plan: Callable[[Structure, Readable], tuple[Patch, ...]]
 ) -> Repair:
-    """Look at a disk and plan its repair by `plan`. Raises as `plan` does, and SourceReadError."""
-    source = open_source(path, devices=False)
+    """Look at a disk and plan its repair by `plan`.
+
+    Raises as `plan` does, SourceReadError, and UsageError for a URL.
+    """
+    source = open_source(local_path(path), devices=False)
     try:
         return Repair(source.path, source.fingerprint, plan(read_structure(source), source))
     finally:
@@ -54,8 +58,9 @@ def plan_undo(path: str | os.PathLike[str], backup: str | os.PathLike[str]) -> R
     Raises UsageError where `backup` is no such file, or not of this disk as it is now: where it
     says something, each byte must be what was there before or what the repair wrote.
     """
+    path, backup = local_path(path), local_path(backup, "the backup's path")
     try:
-        with Path(backup).open("rb") as file:
+        with backup.open("rb") as file:
             saved = json.loads(file.read(_MAX_BACKUP))
         size = int(saved["file_size"])
         done = [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from vhdtools.errors import UsageError
-from vhdtools.target.blob_address import EMULATOR_ACCOUNT
+from vhdtools.inputs import unquoted
+from vhdtools.target.blob_address import EMULATOR_ACCOUNT, checked_sas
 
 __all__ = ["StorageAccount", "parse_connection_string"]
 
@@ -31,8 +33,16 @@ def parse_connection_string(text: str) -> StorageAccount:
 
     Raises UsageError, which names no value.
     """
+    text = unquoted(text)
+    if "://" in text.partition("=")[0] or (";" not in text and "sig=" in text.lower()):
+        raise UsageError(
+            _SUBJECT,
+            "a URL or a SAS was given in its place (it is not repeated)",
+            "A URL with a SAS is given as the blob's URL; a SAS alone in a file, by --sas-file, or "
+            "in AZURE_STORAGE_SAS_TOKEN.",
+        )
     values: dict[str, str] = {}
-    for part in filter(None, (item.strip() for item in text.strip().split(";"))):
+    for part in filter(None, (item.strip() for item in text.split(";"))):
         field_name, equals, value = part.partition("=")
         if not equals:
             raise UsageError(
@@ -40,7 +50,7 @@ def parse_connection_string(text: str) -> StorageAccount:
                 "a part of it is not NAME=VALUE",
                 _WHOLE,
             )
-        values[field_name.strip().lower()] = value.strip()
+        values[field_name.strip().lower()] = unquoted(value)
     if values.get("usedevelopmentstorage", "").lower() == "true":
         proxy = values.get("developmentstorageproxyuri", "http://127.0.0.1").rstrip("/")
         return StorageAccount(f"{proxy}:10000/{EMULATOR_ACCOUNT}", EMULATOR_ACCOUNT, _EMULATOR_KEY)
@@ -55,11 +65,15 @@ def parse_connection_string(text: str) -> StorageAccount:
         endpoint = f"{scheme}://{name}.blob.{suffix}"
     if "://" not in endpoint:
         raise UsageError(_SUBJECT, "its BlobEndpoint is not a URL")
+    url = urlsplit(endpoint)
+    if url.query and sas is None:
+        sas = url.query  # the portal's "Blob service SAS URL" pasted as it is
+    endpoint = url._replace(query="", fragment="").geturl()
     key = values.get("accountkey")
     if key is None and sas is None:
         raise UsageError(_SUBJECT, "it has neither AccountKey nor SharedAccessSignature", _WHOLE)
     if key is not None and not name:
         raise UsageError(_SUBJECT, "it has an AccountKey and no AccountName")
     return StorageAccount(
-        endpoint.rstrip("/"), name, key, None if sas is None else sas.removeprefix("?")
+        endpoint.rstrip("/"), name, key, None if sas is None else checked_sas(_SUBJECT, sas)
     )

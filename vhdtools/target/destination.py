@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,22 +9,18 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from vhdtools.errors import UsageError
-from vhdtools.target.blob_address import BlobAddress, parse_blob_path, parse_blob_url
+from vhdtools.inputs import looks_like_url, refuse_secret, shown, unquoted
+from vhdtools.target.blob_address import BlobAddress, parse_blob_path
 from vhdtools.target.connection_string import StorageAccount, parse_connection_string
 from vhdtools.target.http_connection import Timeouts
 from vhdtools.target.local import LocalFileTarget
 from vhdtools.target.page_target import PageTarget
+from vhdtools.target.reference import parse_reference
 
 if TYPE_CHECKING:
     from vhdtools.target.access import Access, Credential
 
-__all__ = ["is_file_destination", "is_url_destination", "open_target"]
-
-_URL = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
-_PATH_LIKE = re.compile(r"[./~\\]|[A-Za-z]:|[^/]*\\")
-_FORMS = (
-    "Give a blob's URL, CONTAINER/BLOB in a storage account, or file:PATH.vhd for a local file."
-)
+__all__ = ["disk_needs_sas", "is_file_destination", "open_target"]
 
 
 def open_target(
@@ -62,12 +57,7 @@ def open_target(
     if managed_disk or address.is_managed_disk:
         managed_disk = True
         if sas is None and not is_sas(credential):
-            raise UsageError(
-                address.url,
-                "a managed disk is uploaded with a SAS, and there is none in the URL",
-                "Get one: az disk grant-access --access-level Write --duration-in-seconds 86400 "
-                "--resource-group GROUP --name DISK.",
-            )
+            raise disk_needs_sas(address)
     elif sas is None and credential is None and account is not None:
         credential = _account_credential(account)
 
@@ -90,16 +80,30 @@ def open_target(
 
 def is_file_destination(destination: str) -> bool:
     """Whether a destination is a local file's."""
-    return destination.startswith("file:")
+    return unquoted(destination).startswith("file:")
 
 
-def is_url_destination(destination: str) -> bool:
-    """Whether a destination is a URL, and so names its account itself."""
-    return _URL.match(destination.strip()) is not None
+def disk_needs_sas(address: BlobAddress) -> UsageError:
+    """The error for the URL of a managed disk without its SAS."""
+    return UsageError(
+        address.url,
+        "a managed disk is reached with a SAS alone, and there is none in the URL",
+        "Get a URL with one, with Write to upload and Read to inspect or verify: "
+        "`az disk grant-access --access-level Write --duration-in-seconds 86400 "
+        "--resource-group GROUP --name DISK`",
+    )
 
 
 def _file_path(destination: str) -> Path:
+    destination = unquoted(destination)
     path = destination.removeprefix("file:")
+    refuse_secret("file:…", path)
+    if looks_like_url(path):
+        raise UsageError(
+            f"file:{shown(path, '…')}",
+            "a file: destination is a path, and this is a URL",
+            "Leave out file: to upload to a blob.",
+        )
     if path.startswith("//"):
         url = urlsplit(destination)
         if url.netloc not in ("", "localhost"):
@@ -121,11 +125,9 @@ def _file_path(destination: str) -> Path:
 def _blob(
     destination: str, account: StorageAccount | None, account_url: str | None
 ) -> tuple[BlobAddress, str | None]:
-    if is_url_destination(destination):
-        if not destination.strip().lower().startswith(("http://", "https://")):
-            scheme = destination.partition("://")[0]
-            raise UsageError(f"{scheme}://…", "the URL is not an http or https one", _FORMS)
-        address, sas = parse_blob_url(destination)
+    reference = parse_reference(destination)
+    address, sas = reference.address, reference.sas
+    if address is not None:
         if sas is None and account is not None and account.account_url != address.account_url:
             raise UsageError(
                 address.url,
@@ -133,17 +135,15 @@ def _blob(
                 "Give CONTAINER/BLOB alone, or the connection string of this account.",
             )
         return address, sas
-    if "/" not in destination or _PATH_LIKE.match(destination):
-        raise UsageError(destination, "this is not a destination", _FORMS)
     if account is not None:
         account_url = account.account_url
     if account_url is None:
         raise UsageError(
-            destination,
+            reference.path,
             "CONTAINER/BLOB needs a storage account, and none is named",
             "Set AZURE_STORAGE_ACCOUNT, give a connection string, or give the blob's whole URL.",
         )
-    return parse_blob_path(destination, account_url), None
+    return parse_blob_path(reference.path, unquoted(account_url)), sas
 
 
 def _account_credential(account: StorageAccount) -> Credential:

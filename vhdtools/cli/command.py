@@ -1,0 +1,99 @@
+"""Commands that look at what was typed before click does, whose errors repeat it."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from vhdtools.inputs import local_path, looks_like_url, refuse_secret
+from vhdtools.text import holds_secret, printable, redact
+
+__all__ = ["DISK", "Command", "redacted", "refuse_secrets"]
+
+_SECRET_OPTIONS = ("--connection-string",)
+
+
+class Command(click.Command):
+    """A command that refuses a secret in the wrong place, and does not repeat it."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the command line, as click does, once it is known to have no misplaced secret."""
+        given = list(args)
+        refuse_secrets(self.params, given)
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:
+            if any(map(holds_secret, given)) and type(error) is click.UsageError:
+                # Too many arguments: pieces of a URL, perhaps, and of the signature in it.
+                raise click.UsageError(
+                    "There are more arguments than the command takes, and one of them holds a SAS "
+                    "(they are not repeated). Put each URL between quotation marks.",
+                    ctx,
+                ) from None
+            raise
+
+
+def refuse_secrets(parameters: Sequence[click.Parameter], args: Sequence[str]) -> None:
+    """Raise UsageError where a secret is not where one belongs.
+
+    It belongs into a blob's name, among the arguments, and into the value of --connection-string.
+    Arguments are judged by the command, which knows which of them names a blob.
+    """
+    for option, value in _values(parameters, args):
+        if option in _SECRET_OPTIONS or not holds_secret(value):
+            continue
+        if option is not None:
+            refuse_secret(option, value)
+        elif not looks_like_url(value) and "?" not in value and "%3f" not in value.lower():
+            refuse_secret("an argument", value)
+
+
+def _values(
+    parameters: Sequence[click.Parameter], args: Sequence[str]
+) -> Iterator[tuple[str | None, str]]:
+    """Each option with its value, and each argument with None in place of an option.
+
+    An option that is not known has its whole text for its value, and "an option" for its name.
+    """
+    takes_value = {
+        name: not option.is_flag and not option.count
+        for option in parameters
+        if isinstance(option, click.Option)
+        for name in option.opts
+    }
+    rest = iter(args)
+    for arg in rest:
+        if arg == "--":
+            yield from ((None, each) for each in rest)
+        elif not arg.startswith("-") or arg == "-":
+            yield None, arg
+        else:
+            name, equals, value = arg.partition("=")
+            if name not in takes_value:
+                yield "an option", arg
+            elif equals:
+                yield name, value
+            elif takes_value[name]:
+                yield name, next(rest, "")
+
+
+class _Disk(click.Path):
+    """A disk in a file on this machine, the only kind that most commands read."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        local_path(value)
+        return super().convert(value, param, ctx)
+
+
+DISK = _Disk(dir_okay=False)
+"""A file's path. A URL is refused with the reason, and without its query."""
+
+
+def redacted(error: click.ClickException) -> str:
+    """What click prints of an error, usage included, without secrets and without control codes."""
+    text = io.StringIO()
+    error.show(text)
+    return "\n".join(map(printable, redact(text.getvalue()).rstrip("\n").split("\n")))
