@@ -185,6 +185,7 @@ CASES = [
     Case("empty-file", own_bytes(b"")),
     Case("not-a-vhd", own_bytes(b"vhdxfile" + bytes(4096)), 0),
     Case("not-a-vhd", own_bytes(b"QFI\xfb\0\0\0\3" + bytes(4096)), 0),
+    Case("file-cut", own_bytes(b"\1" + bytes(4095)[:-700]), 3396),
     Case("footer-missing", own_bytes(b"\1\2\3\4" * 1024), 3584),
     Case("footer-cookie", footer(cookie=b"conectxi"), END),
     Case("footer-checksum", dynamic(footer={"checksum": 1}, copy={"checksum": 1}), END),
@@ -198,6 +199,7 @@ CASES = [
     Case("footer-511-bytes", fixed(end_size=511), FIXED_END),
     Case("footer-511-bytes", dynamic(end_size=511), END, INFO),
     Case("trailing-bytes", dynamic(trail=b"\0" * 100), END + 512),
+    Case("footer-misplaced", fixed(trail=bytes(1 << 20)), 2048 * 512 + 512),
     Case("footer-version", footer(version=0x0002_0000), END + 12),
     Case("footer-version-minor", footer(version=0x0001_0001), END + 12),
     *(
@@ -395,6 +397,9 @@ CASES = [
 ]
 
 ELSEWHERE = {
+    "disk-image-inside": "test_recognizer",
+    "partition-table-4096": "test_recognizer",
+    "partition-past-end": "test_recognizer",
     "bat-too-large": "below, as no small file can show it",
     "parent-chain-too-large": "below, as small files do not show it",
     "file-changed": "test_inspection_deep",

@@ -18,7 +18,9 @@ __all__ = [
     "choose_footer",
     "find_copy",
     "find_end_footer",
+    "footer_at",
     "footers_at_the_ends",
+    "last_footer_in",
     "own_footers",
 ]
 
@@ -71,17 +73,29 @@ def find_end_footer(source: Readable) -> FoundFooter | None:
     found = _at_the_end(source)
     if found is not None:
         return found
-    start = max(0, source.size - SEARCHED_BACK)
-    tail = source.read(start, source.size - start)
-    position = tail.rfind(FOOTER_COOKIE)
-    while position >= 0 and start + position >= FOOTER_SIZE:  # at byte 0 is the copy
-        data = tail[position : position + FOOTER_SIZE]
-        if len(data) == FOOTER_SIZE:
-            found = FoundFooter(start + position, FOOTER_SIZE, parse_footer(data))
+    return last_footer_in(source, max(0, source.size - SEARCHED_BACK), source.size)
+
+
+def last_footer_in(source: Readable, start: int, end: int) -> FoundFooter | None:
+    """The last valid footer between two bytes, but for the copy at byte 0."""
+    data = source.read(start, end - start)
+    position = data.rfind(FOOTER_COOKIE)
+    while position >= 0 and start + position >= FOOTER_SIZE:
+        part = data[position : position + FOOTER_SIZE]
+        if len(part) == FOOTER_SIZE:
+            found = FoundFooter(start + position, FOOTER_SIZE, parse_footer(part))
             if found.valid:
                 return found
-        position = tail.rfind(FOOTER_COOKIE, 0, position + len(FOOTER_COOKIE) - 1)
+        position = data.rfind(FOOTER_COOKIE, 0, position + len(FOOTER_COOKIE) - 1)
     return None
+
+
+def footer_at(source: Readable, offset: int) -> FoundFooter | None:
+    """The valid footer at byte `offset`."""
+    if not 0 < offset <= source.size - FOOTER_SIZE:
+        return None
+    found = FoundFooter(offset, FOOTER_SIZE, parse_footer(source.read(offset, FOOTER_SIZE)))
+    return found if found.valid else None
 
 
 def footers_at_the_ends(source: Readable) -> list[FoundFooter]:

@@ -18,15 +18,15 @@ from vhdtools.image.blocks import BlockFile
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link, follow_chain
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.flat import FlatImage
+from vhdtools.image.identify import identify
 from vhdtools.image.layered import LayeredImage
 from vhdtools.image.parents import ParentSearch
-from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
 from vhdtools.inputs import local_folders, local_path, refuse_secret
 from vhdtools.layout import FOOTER_SIZE
-from vhdtools.text import printable, shell_quoted
+from vhdtools.text import printable
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
 
@@ -119,20 +119,8 @@ def open_chain(
 
 def unrecognized(source: Source) -> ImageError:
     """The error for a file without a footer: it says what the file is, where that can be seen."""
-    head = source.read(0, min(source.size, SIGNATURE_HEAD))
-    tail = source.read(max(0, source.size - 512), min(source.size, 512))
-    found = recognize(head, tail, source.size)
-    name = str(source.path)
-    if found is not None:
-        remedy = found.remedy.replace("{path}", shell_quoted(name))
-        return UnrecognizedImageError(name, f"this is {found.name}, not a VHD", remedy)
-    if not source.size:
-        return UnrecognizedImageError(name, "the file is empty", "Copy the disk again.")
-    return UnrecognizedImageError(
-        name,
-        "this is not a VHD: there is no footer, neither at the end nor at the start",
-        "If it was a VHD, it was cut: copy it again.",
-    )
+    found = identify(source, source.path)
+    return UnrecognizedImageError(str(source.path), found.problem, found.remedy)
 
 
 def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:

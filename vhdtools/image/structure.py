@@ -25,7 +25,9 @@ from vhdtools.image.locators import (
     decode_parent_name,
     find_locators,
 )
-from vhdtools.image.source import Readable, open_source
+from vhdtools.image.misplaced import find_misplaced_footer
+from vhdtools.image.recognizer import is_no_vhd
+from vhdtools.image.source import Readable, Source, open_source
 from vhdtools.inputs import local_path
 from vhdtools.layout import (
     BAT_ENTRY_SIZE,
@@ -140,6 +142,10 @@ def _read(source: Readable) -> Structure:
     end = find_end_footer(source)
     at_start = find_copy(source) if end is None or end.offset else None
     end, copy = own_footers(end, at_start, source.size)
+    if end is not None and copy is None and not _ends_fixed_disk(end, source) and is_no_vhd(source):
+        end = None  # part of what the container holds
+    elif end is None and at_start is None and isinstance(source, Source):
+        end = find_misplaced_footer(source)
     used = choose_footer(end, copy)
     header = None
     if used is not None and used.footer.disk_type in (DiskType.DYNAMIC, DiskType.DIFFERENCING):
@@ -163,6 +169,13 @@ def _read(source: Readable) -> Structure:
         guest_footer=at_start if copy is None else None,
         header_cookie=used is not None and _has_header_cookie(source, used.footer.data_offset),
     )
+
+
+def _ends_fixed_disk(end: FoundFooter, source: Readable) -> bool:
+    """Whether it is in every way the footer of a fixed disk, whose guest has byte 0."""
+    footer = end.footer
+    fixed = footer.disk_type == DiskType.FIXED and footer.current_size == end.offset
+    return end.valid and end.end == source.size and fixed
 
 
 def _has_header_cookie(source: Readable, offset: int) -> bool:

@@ -20,6 +20,7 @@ from vhdtools.inputs import local_folders
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
+from vhdtools.inspection.checks.guest import check_guest
 from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.deep import DeepProgress, DeepResult, NoProgress, read_all
 from vhdtools.inspection.describe import disk_type_name
@@ -178,6 +179,7 @@ def _read(chain: Chain, options: _Options) -> _Read:
     link = chain.links[0]
     try:
         partitions = partitions_of(image)
+        findings += check_guest(image, link.structure)
         if options.deep:
             deep = read_all(
                 image, link.source, link.structure, link.soundness.guest_size, options.progress

@@ -4,32 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 
 from vhdtools.errors import VhdToolsError
-from vhdtools.image.signatures import SIGNATURE_HEAD, recognize
+from vhdtools.image.filling import fill
+from vhdtools.image.identify import identify
 from vhdtools.image.soundness import examine
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.azure import judge
-from vhdtools.inspection.checks.structure import check_flaws
 from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.inspection.kinds import file as kinds
 from vhdtools.inspection.report import Inspection, RemoteState
-from vhdtools.text import shell_quoted
 
 __all__ = ["finished", "not_a_vhd", "unreadable", "unreadable_finding"]
 
-_TAIL = 512
+_OF_A_BLOB = "Inspect the file that was uploaded, do what is said there, and upload it again."
 
 
-def finished(findings: Iterable[Finding], name: str) -> tuple[Finding, ...]:
-    """The worst first, as they were found among equals; the file's name in the remedies."""
+def finished(
+    findings: Iterable[Finding], name: str, *, remote: bool = False
+) -> tuple[Finding, ...]:
+    """The worst first, as they were found among equals; the file's name in the remedies.
+
+    `remote`: `name` is a URL, for which no command is given: they are for files.
+    """
     levels = list(Level)
-    quoted = shell_quoted(name)
     return tuple(
-        replace(finding, remedy=finding.remedy.replace("{disk}", quoted))
+        replace(finding, remedy=_remedy(finding.remedy, name, remote=remote))
         for finding in sorted(findings, key=lambda finding: levels.index(finding.level))
     )
+
+
+def _remedy(to_do: str, name: str, *, remote: bool) -> str:
+    if remote and "{disk}" in to_do:
+        return _OF_A_BLOB
+    return fill(to_do, Path(name))
 
 
 def unreadable(name: str, error: VhdToolsError) -> Inspection:
@@ -63,24 +74,18 @@ def not_a_vhd(
     remote: RemoteState | None = None,
 ) -> Inspection:
     """The inspection of a file without a footer, with what else there is to say (`findings`)."""
-    head = source.read(0, min(source.size, SIGNATURE_HEAD))
-    tail = source.read(max(0, source.size - _TAIL), min(source.size, _TAIL))
-    foreign = recognize(head, tail, source.size)
+    found = identify(source, source.path if remote is None else None)
     soundness = examine(structure)
-    if foreign is None:
-        about_it = list(check_flaws(soundness))
-    else:
-        remedy = foreign.remedy.replace("{path}", "{disk}")
-        about_it = [kinds.NOT_A_VHD.found(f"this is {foreign.name}, not a VHD", 0, remedy=remedy)]
-    every = [*findings, *about_it]
+    about_it = CATALOGUE[found.code].found(found.problem, found.offset, remedy=found.remedy)
+    every = [*findings, about_it]
     return Inspection(
         path=name,
-        format=None if foreign is None else foreign.format,
+        format=found.format,
         structure=structure,
         soundness=soundness,
         allocated_bytes=None if remote is None else remote.range_bytes,
         ancestors=(),
-        findings=finished(every, name),
+        findings=finished(every, name, remote=remote is not None),
         azure=judge(structure, soundness, every, base_known=False, partitions=None),
         remote=remote,
     )

@@ -148,7 +148,7 @@ def _inspect(
         soundness=soundness,
         allocated_bytes=remote.range_bytes,
         ancestors=(),
-        findings=finished(findings, blob.name),
+        findings=finished(findings, blob.name, remote=True),
         azure=judge(
             structure,
             soundness,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
+from vhdtools.image.filling import fill
 from vhdtools.image.parents import ParentSearch
 from vhdtools.inspection.checks.locators import file_name
 from vhdtools.inspection.checks.structure import check_structure
@@ -100,7 +101,7 @@ def _warnings_of_parents(links: Sequence[Link], now: datetime) -> Iterator[Findi
             finding,
             message=f"the parent {_shown(path)}: {finding.message}{more}",
             offset=None,  # offsets are in the inspected file, not in a parent
-            remedy=finding.remedy.replace("{disk}", shell_quoted(str(path))),
+            remedy=fill(finding.remedy, path),
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from datetime import datetime, timedelta
 
-from vhdtools.image.footers import POISON_COOKIE, FoundFooter
+from vhdtools.image.footers import POISON_COOKIE, SEARCHED_BACK, FoundFooter
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.describe import (
@@ -58,12 +58,17 @@ def check_footers(structure: Structure) -> Iterator[Finding]:
             level=level,
         )
     if structure.trailing_bytes:
-        end_of_disk = structure.file_size - structure.trailing_bytes
-        yield kinds.TRAILING_BYTES.found(
-            f"{size_text(structure.trailing_bytes)} follow the footer",
-            end_of_disk,
-            remedy=f"If they are of no use, cut them off: truncate -s {end_of_disk} {{disk}}",
-        )
+        yield _trailing(structure)
+
+
+def _trailing(structure: Structure) -> Finding:
+    end = structure.file_size - structure.trailing_bytes
+    far = structure.trailing_bytes > SEARCHED_BACK
+    kind = kinds.FOOTER_MISPLACED if far else kinds.TRAILING_BYTES
+    remedy = kind.remedy.replace("SIZE", str(end)).replace("NEW.vhd", "{new:-fixed.vhd}")
+    return kind.found(
+        f"{size_text(structure.trailing_bytes)} follow the footer", end, remedy=remedy
+    )
 
 
 def _end_is_bad(structure: Structure) -> Iterator[Finding]:

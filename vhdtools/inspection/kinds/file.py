@@ -28,7 +28,14 @@ NOT_A_VHD = Kind(
     "Azure takes VHDs alone; convert it first.",
     "Convert or unpack it, as the message says.",
 )
-
+FILE_CUT = Kind(
+    "file-cut",
+    Level.ERROR,
+    "The file was cut: its partition table, or its length, shows that a part is missing",
+    "Nothing is read: the end of the disk, or another part of it, is not there.",
+    "It cannot be uploaded, and must not be converted: what is missing would become zeros.",
+    "Copy or export it again from where it came from.",
+)
 FILE_CHANGED = Kind(
     "file-changed",
     Level.ERROR,
@@ -38,4 +45,4 @@ FILE_CHANGED = Kind(
     "Shut down the virtual machine, or whatever writes to the disk, and inspect it again.",
 )
 
-KINDS = (FILE_UNREADABLE, EMPTY_FILE, NOT_A_VHD, FILE_CHANGED)
+KINDS = (FILE_UNREADABLE, EMPTY_FILE, NOT_A_VHD, FILE_CUT, FILE_CHANGED)

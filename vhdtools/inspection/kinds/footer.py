@@ -94,13 +94,22 @@ FOOTER_511 = Kind(
     NEW_FOOTER,
     "vhdtool repair {disk} --write",
 )
+FOOTER_MISPLACED = Kind(
+    "footer-misplaced",
+    WARNING,
+    "The file was made longer behind the footer, which is far from its end",
+    "The disk ends at that footer; what follows it is ignored. Programs that look in the last 512 "
+    "bytes take the file for a raw disk.",
+    NEW_FOOTER,
+    "For other programs, make a copy that ends at the footer: `head -c SIZE {disk} > NEW.vhd`",
+)
 TRAILING_BYTES = Kind(
     "trailing-bytes",
     WARNING,
     "There are bytes after the footer",
     "They are ignored. Programs that look in the last 512 bytes find no footer.",
     NEW_FOOTER,
-    "If they are of no use, cut them off: truncate -s SIZE {disk}",
+    "For other programs, make a copy that ends at the footer: `head -c SIZE {disk} > NEW.vhd`",
 )
 FOOTER_VERSION = Kind(
     "footer-version",
