@@ -9,11 +9,11 @@ from pathlib import Path
 from benchmarks.push import Write
 from vhdtools.checksums import crc64
 from vhdtools.image import open as open_image
+from vhdtools.progress import NoTask
 from vhdtools.ranges import PageRange
 from vhdtools.transfer.chunks import Sender
 from vhdtools.transfer.footer import fixed_footer, padded_size
 from vhdtools.transfer.plan import plan
-from vhdtools.transfer.progress import NoProgress
 
 
 def recorded_writes(disk: Path) -> list[Write]:
@@ -38,7 +38,7 @@ def _record(disk: Path, take: Callable[[int, memoryview, int], None]) -> None:
 
     with open_image(disk) as image:
         size = padded_size(image.virtual_size)
-        send = Sender(image, write, NoProgress())
+        send = Sender(image, write, NoTask())
         for step in plan(image.extents(), size):
             send(step)
         footer = fixed_footer(image.footer, size)

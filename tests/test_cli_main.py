@@ -16,6 +16,7 @@ import vhdtools.cli
 from tests.support.build_vhd import Recipe, place
 from vhdtools import __version__
 from vhdtools.cli import main
+from vhdtools.cli.stopping import command_text
 from vhdtools.errors import (
     AccessError,
     DamagedImageError,
@@ -101,7 +102,6 @@ def test_inspect_loads_nothing_that_uploading_needs(tmp_path: Path) -> None:
         (UsageError("disk.vhd", "what is this"), 2),
         (AccessError("blob", "expired"), 3),
         (UnavailableError("blob", "no answer"), 3),
-        (TransferInterruptedError("blob", "stopped"), 130),
     ],
 )
 def test_errors_become_exit_codes(
@@ -112,6 +112,26 @@ def test_errors_become_exit_codes(
     assert result.exit_code == code
     assert result.stderr == f"Error: {error}\n"
     assert result.stdout == ""
+
+
+def test_a_stop_is_no_error_and_names_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(monkeypatch, TransferInterruptedError("blob", "stopped", "Run it again."))
+    result = run("inspect")
+    assert result.exit_code == 130
+    assert result.stderr == "blob: stopped.\nRun it again:\n  vhdtool inspect\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        (["upload", "a disk.vhd", "c/b.vhd"], "vhdtool upload 'a disk.vhd' c/b.vhd"),
+        (["upload", "--max-rate=1 M", "d", "$x"], "vhdtool upload '--max-rate=1 M' d '$x'"),
+        (["upload", "d", "https://host/c/b?sv=1&sig=SECRET"], None),
+        (["upload", "d", "c/b", "--connection-string", "AccountKey=SECRET"], None),
+    ],
+)
+def test_a_command_is_repeated_without_secrets(arguments: list[str], command: str | None) -> None:
+    assert command_text(arguments) == command
 
 
 def test_messages_cannot_move_the_cursor(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -224,8 +224,8 @@ class TestText:
         self, server: PageBlobServer, disk: Path
     ) -> None:
         said = run("upload", disk, server.blob_url(NAME), "--verify").stderr
-        assert "uploading: 100 %" in said
-        assert "verifying: 100 %" in said
+        assert "Uploading disk.vhd: 100% (0.3 of 0.3 MiB" in said
+        assert "Verifying disk.vhd: 100% (0.3 of 0.3 MiB" in said
         assert run("upload", disk, server.blob_url(NAME), "--no-progress").stderr == ""
 
     def test_progress_on_a_terminal_ends_at_100_percent(
@@ -237,7 +237,7 @@ class TestText:
         shown = shown_on(ours, theirs)
         assert code == 0
         assert output.startswith("Uploaded: ")
-        assert "Uploading: 100%" in shown
+        assert "Uploading disk.vhd 100%" in shown
         assert shown.endswith("\r\n")
 
     def test_an_error_is_on_a_line_of_its_own_on_a_terminal(
@@ -423,7 +423,8 @@ class TestSignals:
         assert code == 130
         assert output == ""
         assert "Stopping" in errors
-        assert "Run the same command again to go on from there" in errors
+        assert "Error" not in errors
+        assert "Run the same command again to resume from there" in errors
         assert "Traceback" not in errors
         blob = server.blob(NAME)
         assert blob.lease_state == "available"

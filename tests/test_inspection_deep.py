@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from tests.support.build_vhd import Recipe, child_of, guest_view, patch, place, write
 from tests.support.recipes import dynamic_recipes, fixed_recipes
+from tests.support.uploads import Stages
 from vhdtools.checksums import crc64
 from vhdtools.errors import SourceReadError
 from vhdtools.inspection import DeepResult, Inspection, Level, inspect, inspecting
@@ -127,28 +127,14 @@ def test_a_disk_that_cannot_be_read_has_no_content(recipe: Recipe, tmp_path: Pat
     assert not inspection.azure.ready
 
 
-@dataclass
-class Recorder:
-    """Progress, written down."""
-
-    totals: list[int] = field(default_factory=list)
-    done: list[int] = field(default_factory=list)
-
-    def start(self, stage: str, total: int) -> None:
-        self.totals.append(total)
-
-    def advance(self, amount: int) -> None:
-        self.done.append(amount)
-
-
 @pytest.mark.parametrize(
     "recipe", [Recipe(30 * "A0-" + 500 * "-"), Recipe(3000 * "A", disk_type=DiskType.FIXED)]
 )
 def test_progress_sums_to_the_disk(recipe: Recipe, tmp_path: Path) -> None:
-    progress = Recorder()
+    progress = Stages()
     inspect(place(tmp_path / "disk.vhd", recipe), deep=True, progress=progress)
-    assert progress.totals == [len(recipe.content) * 512]
-    assert sum(progress.done) == progress.totals[0]
+    assert progress.totals == [("reading", len(recipe.content) * 512)]
+    progress.assert_complete()
 
 
 @pytest.mark.parametrize("length", [512, 1024, 4096, 65536, 1 << 20, (1 << 20) - 512])
@@ -166,7 +152,7 @@ def test_a_file_that_is_cut_while_it_is_read_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "disk.vhd", b"")
     place(path, Recipe(4096 * "A", block_size=512 * 1024))
 
-    class Cutter(Recorder):
+    class Cutter(Stages):
         def advance(self, amount: int) -> None:
             os.truncate(path, 4096)
 
@@ -182,7 +168,7 @@ def test_a_file_that_is_written_while_it_is_read_is_told(tmp_path: Path) -> None
     path = place(tmp_path / "disk.vhd", Recipe(8 * "A"))
     os.utime(path, ns=(1, 1))
 
-    class Writer(Recorder):
+    class Writer(Stages):
         def advance(self, amount: int) -> None:
             patch(path, 0, b"c")
 
@@ -197,7 +183,7 @@ def test_a_raw_parent_that_is_written_while_it_is_read_is_told(tmp_path: Path) -
     os.utime(base, ns=(1, 1))
     path = place(tmp_path / "disk.vhd", child_of("base.raw", 8 * "-", parent_id=bytes(16)))
 
-    class Writer(Recorder):
+    class Writer(Stages):
         def advance(self, amount: int) -> None:
             patch(base, 0, b"c")
 

@@ -19,6 +19,7 @@ ROOMS = (
     "logs",
     "errors",
     "inputs",
+    "progress",
     "ranges",
     "checksums",
     "layout",

@@ -269,14 +269,14 @@ def test_the_commands_say_nothing_secret(
     for arguments in (
         ["upload", str(scene.disk), url, *quick],
         ["upload", str(scene.disk), url, "--json", "--no-progress", "--verify", *quick],
-        ["upload", str(scene.disk), url, "--dry-run"],
+        ["upload", str(scene.disk), url, "--dry-run", *quick],
         ["upload", str(scene.disk), NAME, "--connection-string", with_key(scene), *quick],
         [
             *("upload", str(scene.disk), scene.server.blob_url(NAME, None)),
             *("--sas-file", str(sas_file), *quick),
         ],
         ["verify", str(scene.disk), url, "--json", *quick],
-        ["inspect", url],
+        ["inspect", url, *quick],
     ):
         found = CliRunner().invoke(main, ["-vv", *arguments])
         codes.append(found.exit_code)

@@ -10,6 +10,7 @@ from tests.support.doubles import MemoryImage
 from tests.support.uploads import Stages
 from vhdtools.checksums import crc64
 from vhdtools.errors import SourceReadError
+from vhdtools.progress import NoTask
 from vhdtools.ranges import PAGE, Extent, PageRange
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer import chunks
@@ -56,13 +57,14 @@ def test_a_sender_sends_all_that_is_not_zero(disk: tuple[bytes, list[Extent]]) -
     content, extents = disk
     written, progress, ledger = Written(len(content)), Stages(), Ledger()
     steps = list(plan(extents, len(content)))
-    progress.start("uploading", work_size(steps))
-    sender = Sender(MemoryImage(content, extents), written, progress)
+    task = progress.task("uploading", work_size(steps))
+    sender = Sender(MemoryImage(content, extents), written, task)
     for step in steps:
         ledger.enter(sender(step))
     assert written.content == content
     assert ledger.crc64 == crc64(content)
     assert list(ledger.written) == written.ranges
+    task.close()
     progress.assert_complete()
 
 
@@ -70,10 +72,9 @@ def test_a_sender_sends_all_that_is_not_zero(disk: tuple[bytes, list[Extent]]) -
 @settings(max_examples=30)
 def test_a_digester_finds_what_a_sender_would_send(disk: tuple[bytes, list[Extent]]) -> None:
     content, extents = disk
-    image, progress = MemoryImage(content, extents), Stages()
-    progress.start("checking", 0)
-    sender = Sender(image, Written(len(content)), progress)
-    digester = Digester(image, progress)
+    image = MemoryImage(content, extents)
+    sender = Sender(image, Written(len(content)), NoTask())
+    digester = Digester(image, NoTask())
     for step in plan(extents, len(content)):
         assert digester(step) == sender(step)
 
@@ -84,10 +85,8 @@ def test_a_chunk_that_is_not_trimmed_is_written_whole(disk: tuple[bytes, list[Ex
     content, extents = disk
     written = Written(len(content))
     reads = tuple(PageRange(e.offset, e.length) for e in extents if not e.zero)
-    progress = Stages()
-    progress.start("uploading", len(content))
     chunk = Chunk(0, len(content), reads, trim=False)
-    result = Sender(MemoryImage(content, extents), written, progress)(chunk)
+    result = Sender(MemoryImage(content, extents), written, NoTask())(chunk)
     assert written.content == content
     assert written.ranges == [PageRange(0, len(content))] == list(result.writes)
     assert result.crc64 == crc64(content)
@@ -132,12 +131,10 @@ def test_a_chunk_that_is_too_large_is_no_chunk() -> None:
 
 def test_unconfirmed_writes_are_counted() -> None:
     content = b"\1" * PAGE + bytes(MERGE_GAP + PAGE) + b"\1" * PAGE
-    progress = Stages()
-    progress.start("uploading", len(content))
     sender = Sender(
         MemoryImage(content, [Extent(0, len(content), False)]),
         Written(len(content), confirms=False),
-        progress,
+        NoTask(),
     )
     result = sender(Chunk(0, len(content), (PageRange(0, len(content)),)))
     assert result.unconfirmed == len(result.writes) == 2
@@ -148,8 +145,8 @@ def test_nothing_is_written_of_a_chunk_that_cannot_be_read() -> None:
         raise SourceReadError("memory.vhd", "I/O error")
 
     written, progress = Written(2 * PAGE), Stages()
-    progress.start("uploading", 2 * PAGE)
-    sender = Sender(MemoryImage(b"\1" * 2 * PAGE, before_read=broken), written, progress)
+    task = progress.task("uploading", 2 * PAGE)
+    sender = Sender(MemoryImage(b"\1" * 2 * PAGE, before_read=broken), written, task)
     with pytest.raises(SourceReadError):
         sender(Chunk(0, 2 * PAGE, (PageRange(0, PAGE), PageRange(PAGE, PAGE))))
     assert not written.ranges

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.support.doubles import DISK, MemoryImage, MemoryTarget
 from vhdtools.checksums import crc64
 from vhdtools.errors import VerificationError
+from vhdtools.progress import NoTask
 from vhdtools.ranges import PAGE, PageRange, coalesce, subtract
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.compare import Comparer, Comparison, comparisons
@@ -22,7 +23,6 @@ from vhdtools.transfer.job import Job, UploadOptions
 from vhdtools.transfer.ledger import Ledger, StepResult
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.plan import Zeros
-from vhdtools.transfer.progress import NoProgress
 from vhdtools.transfer.retry import RetryPolicy
 
 MIB = 1 << 20
@@ -111,7 +111,7 @@ def test_the_first_byte_that_differs_is_named(one: int, other: int) -> None:
     content[one] ^= 1
     content[other] ^= 2
     target.exists_with(len(content), (0, bytes(content)))
-    comparer = Comparer(image, connection_to(target), NoProgress())
+    comparer = Comparer(image, connection_to(target), NoTask())
     whole = (PageRange(0, 8 * PAGE),)
     with pytest.raises(VerificationError) as caught:
         comparer(Comparison(0, 8 * PAGE, whole, whole))

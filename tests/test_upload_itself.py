@@ -28,7 +28,7 @@ def test_no_file_of_the_chain_is_replaced(tmp_path: Path, name: str, what: str) 
     with pytest.raises(UsageError, match=what):
         vhdtools.upload(child, f"file:{tmp_path / name}", options=UploadOptions(overwrite=True))
     with pytest.raises(UsageError, match=what):
-        preview(child, LocalFileTarget(tmp_path / name), overwrite=True)
+        preview(child, LocalFileTarget(tmp_path / name), options=UploadOptions(overwrite=True))
     assert {file: file.read_bytes() for file in before} == before
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from vhdtools.image import open
     from vhdtools.image.disk_image import DiskImage
     from vhdtools.inspection import Inspection, inspect
+    from vhdtools.progress import NoProgress, Progress, RecoveredEvent, RetryEvent, Task
     from vhdtools.target.destination import open_target
     from vhdtools.transfer import RetryPolicy, UploadOptions, UploadResult, VerifyResult
     from vhdtools.transfer.api import upload, verify
@@ -23,7 +24,12 @@ __version__ = "0.1.0"
 __all__ = [
     "DiskImage",
     "Inspection",
+    "NoProgress",
+    "Progress",
+    "RecoveredEvent",
+    "RetryEvent",
     "RetryPolicy",
+    "Task",
     "UploadOptions",
     "UploadResult",
     "VerifyResult",
@@ -40,7 +46,12 @@ __all__ = [
 _HOMES = {
     "DiskImage": "vhdtools.image.disk_image",
     "Inspection": "vhdtools.inspection",
+    "NoProgress": "vhdtools.progress",
+    "Progress": "vhdtools.progress",
+    "RecoveredEvent": "vhdtools.progress",
+    "RetryEvent": "vhdtools.progress",
     "RetryPolicy": "vhdtools.transfer",
+    "Task": "vhdtools.progress",
     "UploadOptions": "vhdtools.transfer",
     "UploadResult": "vhdtools.transfer",
     "VerifyResult": "vhdtools.transfer",

@@ -12,6 +12,7 @@ from tests.support.build_vhd import SECTOR, Recipe
 from vhdtools.checksums import crc64
 from vhdtools.image import open as open_image
 from vhdtools.layout import DiskType
+from vhdtools.progress import RecoveredEvent, RetryEvent
 from vhdtools.ranges import PAGE
 from vhdtools.target.destination import open_target
 from vhdtools.target.http_connection import Timeouts
@@ -48,23 +49,37 @@ class Stages:
     def __init__(self) -> None:
         self.totals: list[tuple[str, int]] = []
         self.done: list[int] = []
+        self.begun: list[int] = []
+        self.subjects: list[str] = []
         self.notes: list[str] = []
+        self.retries: list[RetryEvent] = []
+        self.recoveries: list[RecoveredEvent] = []
+        self.open = 0
         self._lock = threading.Lock()
 
-    def start(self, stage: str, total: int) -> None:
+    def task(self, name: str, total: int, done: int = 0, *, subject: str = "") -> Stage:
         with self._lock:
-            self.totals.append((stage, total))
-            self.done.append(0)
+            self.totals.append((name, total))
+            self.done.append(done)
+            self.begun.append(done)
+            self.subjects.append(subject)
+            self.open += 1
+            return Stage(self, len(self.done) - 1)
 
     def advance(self, amount: int) -> None:
-        with self._lock:
-            assert self.done, "progress in no stage"
-            assert amount >= 0
-            self.done[-1] += amount
+        """Runs before each advance of a task; may do what something outside would do then."""
 
     def note(self, text: str) -> None:
         with self._lock:
             self.notes.append(text)
+
+    def retrying(self, event: RetryEvent) -> None:
+        with self._lock:
+            self.retries.append(event)
+
+    def recovered(self, event: RecoveredEvent) -> None:
+        with self._lock:
+            self.recoveries.append(event)
 
     @property
     def names(self) -> list[str]:
@@ -72,8 +87,27 @@ class Stages:
         return [name for name, _ in self.totals]
 
     def assert_complete(self) -> None:
-        """Every stage came to its total."""
+        """Every stage came to its total, and was closed."""
+        assert self.open == 0
         assert self.done == [total for _, total in self.totals], self.names
+
+
+class Stage:
+    """One task of `Stages`."""
+
+    def __init__(self, stages: Stages, number: int) -> None:
+        self._stages = stages
+        self._number = number
+
+    def advance(self, amount: int) -> None:
+        self._stages.advance(amount)
+        with self._stages._lock:
+            assert amount >= 0
+            self._stages.done[self._number] += amount
+
+    def close(self) -> None:
+        with self._stages._lock:
+            self._stages.open -= 1
 
 
 def guest_bytes(disk: Path) -> bytes:

@@ -85,7 +85,7 @@ class _Commands(click.Group):
             return run()
         prepare_streams()
         try:
-            sys.exit(_exit_code_of(run))
+            sys.exit(_exit_code_of(run, sys.argv[1:] if args is None else args))
         finally:
             settle_streams()
 
@@ -102,7 +102,7 @@ def main() -> None:
     """Inspect virtual hard disks (VHD), and upload them to Azure page blobs."""
 
 
-def _exit_code_of(run: Callable[[], Any]) -> int:
+def _exit_code_of(run: Callable[[], Any], arguments: Sequence[str]) -> int:
     """Run a command; whatever it raises is told, and has its exit code."""
     try:
         code = run()
@@ -114,6 +114,9 @@ def _exit_code_of(run: Callable[[], Any]) -> int:
         return INTERRUPTED
     except Exception as raised:  # noqa: BLE001  # the last resort of a program for people
         told = told_of_stdout(raised)
+        if isinstance(told, TransferInterruptedError):
+            _tell_of_a_stop(told, arguments)
+            return INTERRUPTED
         if isinstance(told, VhdToolsError):
             _tell(str(told))
             return _exit_code(told)
@@ -132,13 +135,24 @@ def _debugging() -> bool:
 def _exit_code(error: VhdToolsError) -> int:
     if isinstance(error, UsageError):
         return USAGE
-    if isinstance(error, TransferInterruptedError):
-        return INTERRUPTED
     return RESUMABLE if error.resumable else FAILED
 
 
 def _tell(message: str) -> None:
     tell(click.style("Error: ", fg="red", bold=True) + printable(message))
+
+
+def _tell_of_a_stop(error: TransferInterruptedError, arguments: Sequence[str]) -> None:
+    """No error: somebody asked for it. What is safe, and the command that resumes."""
+    from vhdtools.cli.stopping import command_text
+
+    command = command_text(arguments)
+    tell(printable(f"{error.subject}: {error.problem}."))
+    if command is None:
+        tell(printable(error.remedy or "Run the same command again."))
+    else:
+        tell(f"{printable(error.remedy.rstrip('.') or 'Run the same command again')}:")
+        tell(f"  {printable(command)}")
 
 
 def _tell_of_a_bug(error: Exception) -> None:

@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ import click
 from vhdtools.cli.command import Command
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.inspect_text import inspection_text
-from vhdtools.cli.options import access_options, disk_options
+from vhdtools.cli.options import access_options, disk_options, retry_options
 from vhdtools.cli.output import say, say_json, say_json_array, tell
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import SourceReadError, UsageError
@@ -25,8 +25,8 @@ from vhdtools.image import SizeRule
 from vhdtools.inputs import looks_like_url, may_be_blob, names_blob, shown
 from vhdtools.inspection import Inspection
 from vhdtools.inspection import inspect as inspect_disk
-from vhdtools.inspection.deep import DeepProgress
 from vhdtools.inspection.outcomes import unreadable
+from vhdtools.progress import NoProgress, Progress
 from vhdtools.text import holds_secret
 
 __all__ = ["inspect"]
@@ -59,6 +59,7 @@ _LINES_AT_ONCE = 1000
 )
 @disk_options
 @access_options
+@retry_options
 @click.pass_context
 @verbose_option
 def inspect(
@@ -75,6 +76,9 @@ def inspect(
     sas_file: str | None,
     account_name: str | None,
     cloud: str | None,
+    retry_delay: float,
+    max_retry_delay: float,
+    patience: float,
     **reading: Any,
 ) -> None:
     """Say all about each DISK: what it is, what is wrong with it, and whether Azure takes it.
@@ -89,7 +93,8 @@ def inspect(
     disks, map_to = _map_argument(disks, map_to)
     if not disks:
         raise click.UsageError("Missing argument 'DISK...'.")
-    access = _Access(connection_string, sas_file, account_name, cloud)
+    retries = (retry_delay, max_retry_delay, patience)
+    access = _Access(connection_string, sas_file, account_name, cloud, retries)
     views = _given({"map": map_to, "bat": bat, "hex": hex_of})
     for_files = _given({key: value for key, value in reading.items() if key != "size_rule"})
     if views:
@@ -124,6 +129,8 @@ class _Access:
     sas_file: str | None
     account_name: str | None
     cloud: str | None
+    retries: tuple[float, float, float]
+    """First delay, longest delay and patience, in seconds."""
 
     @property
     def names_account(self) -> bool:
@@ -134,7 +141,6 @@ class _Access:
 def _inspect(
     disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict[str, Any], access: _Access
 ) -> int:
-    progress = _progress() if deep else None
     failed = False
 
     def inspections() -> Iterator[Inspection]:
@@ -145,7 +151,8 @@ def _inspect(
             elif _is_missing_blob(disk):
                 inspection = unreadable(disk, _no_such_file(disk))
             else:
-                inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
+                with _progress(wanted=deep) as progress:
+                    inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
             failed = failed or inspection.has_errors
             yield inspection
 
@@ -203,8 +210,13 @@ def _no_such_file(disk: str) -> SourceReadError:
 
 def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspection:
     from vhdtools.cli.credentials import find_credentials
+    from vhdtools.cli.progress import shown_progress
+    from vhdtools.cli.stopping import stop_on_signals
     from vhdtools.inspection.page_blob import UploadMarks, inspect_page_blob
     from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
+    from vhdtools.transfer.connection import Connection
+    from vhdtools.transfer.pacing import Pacer
+    from vhdtools.transfer.retry import RetryPolicy
 
     def marks_in(metadata: Mapping[str, str]) -> UploadMarks:
         checkpoint = Checkpoint.read(metadata)
@@ -223,14 +235,20 @@ def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspecti
         target = credentials.open_target(disk)
     except UsageError as error:  # of this disk; the others are inspected all the same
         return unreadable(shown(disk, error.subject), error)
-    with closing(target):
-        return inspect_page_blob(target, marks_in, size_rule=size_rule)
+    first, longest, patience = access.retries
+    policy = RetryPolicy(first_delay=first, max_delay=longest, patience=patience)
+    with closing(target), stop_on_signals() as stop, shown_progress("auto") as progress:
+        connection = Connection(target, policy, Pacer(1), stop, progress)
+        return inspect_page_blob(connection, marks_in, size_rule=size_rule)
 
 
-def _progress() -> DeepProgress:
-    from vhdtools.cli.progress import choose_progress
+def _progress(*, wanted: bool) -> AbstractContextManager[Progress]:
+    """A bar on a terminal; nothing elsewhere."""
+    if not wanted or not sys.stderr.isatty():
+        return nullcontext(NoProgress())
+    from vhdtools.cli.progress import shown_progress
 
-    return choose_progress(wanted=sys.stderr.isatty())
+    return shown_progress("auto")
 
 
 def _map_argument(disks: tuple[str, ...], map_to: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -8,7 +8,14 @@ from typing import Any, TypeVar
 
 import click
 
-__all__ = ["RATE", "access_options", "disk_options", "retry_options", "worker_option"]
+__all__ = [
+    "RATE",
+    "access_options",
+    "disk_options",
+    "progress_options",
+    "retry_options",
+    "worker_option",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -114,6 +121,19 @@ worker_option = click.option(
     show_default=True,
     help="Requests in flight, at the most.",
 )
+
+progress_options = _together(
+    click.option(
+        "--progress",
+        type=click.Choice(["auto", "lines", "json", "none"]),
+        default="auto",
+        show_default=True,
+        help="How to show progress on stderr: a bar on a terminal and lines elsewhere (auto), "
+        "lines, one JSON object a line, or none.",
+    ),
+    click.option("--no-progress", is_flag=True, help="Show no progress: --progress none."),
+)
+"""How progress is shown."""
 
 retry_options = _together(
     click.option(

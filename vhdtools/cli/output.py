@@ -11,7 +11,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from traceback import walk_tb
 from typing import Any
 
@@ -27,6 +27,7 @@ __all__ = [
     "say_json_array",
     "settle_streams",
     "tell",
+    "tell_json",
     "told_of_stdout",
 ]
 
@@ -95,9 +96,23 @@ def say_json_array(values: Iterable[Any]) -> None:
 
 
 def tell(text: str) -> None:
-    """Print to stderr, if that takes it."""
-    with suppress(OSError):
+    """Print to stderr, if that takes it; on lines of its own, also where progress is shown."""
+    with suppress(OSError), _beside_bars():
         click.echo(redact(text), file=sys.stderr, color=_color())
+
+
+def tell_json(value: Any) -> None:
+    """Print one JSON object on a line of stderr, in ASCII, if that takes it."""
+    with suppress(OSError):
+        click.echo(redact(json.dumps(_unicode(value))), file=sys.stderr)
+
+
+def _beside_bars() -> AbstractContextManager[None]:
+    """Bars that are drawn on stderr are taken away meanwhile."""
+    tqdm = sys.modules.get("tqdm")
+    bars: AbstractContextManager[None]
+    bars = nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=sys.stderr)
+    return bars
 
 
 def told_of_stdout(error: Exception) -> Exception:

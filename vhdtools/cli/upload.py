@@ -14,11 +14,12 @@ from vhdtools.cli.options import (
     RATE,
     access_options,
     disk_options,
+    progress_options,
     retry_options,
     worker_option,
 )
 from vhdtools.cli.output import say, say_json
-from vhdtools.cli.progress import shown_progress
+from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
     json_on_difference,
@@ -63,7 +64,7 @@ _AGAIN = "Then run the same command again: it goes on from what is there."
 @access_options
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--no-progress", is_flag=True, help="Show no progress.")
+@progress_options
 @verbose_option
 def upload(
     disk: str,
@@ -85,6 +86,7 @@ def upload(
     account_name: str | None,
     cloud: str | None,
     as_json: bool,
+    progress: ProgressKind,
     no_progress: bool,
     **reading: Any,
 ) -> None:
@@ -115,7 +117,7 @@ def upload(
     with (
         closing(target),
         stop_on_signals() as stop,
-        shown_progress(wanted=not no_progress) as progress,
+        shown_progress("none" if no_progress else progress) as shown,
     ):
         options = UploadOptions(
             overwrite=overwrite,
@@ -127,10 +129,10 @@ def upload(
             retry=RetryPolicy(
                 first_delay=retry_delay, max_delay=max_retry_delay, patience=patience
             ),
-            progress=progress,
+            progress=shown,
         )
         if dry_run:
-            found = preview(disk, target, overwrite=overwrite, **reading)
+            found = preview(disk, target, options=options, stop=stop, **reading)
             said: dict[str, Any] | str = (
                 preview_to_json(found, credentials.description)
                 if as_json

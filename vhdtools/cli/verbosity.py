@@ -12,12 +12,9 @@ def _log(_context: click.Context, _parameter: click.Parameter, count: int) -> No
         return
     import logging
 
-    from vhdtools.logs import RedactingFormatter
+    from vhdtools.cli.logs import log_to_stderr
 
-    handler = logging.StreamHandler()
-    handler.setFormatter(RedactingFormatter("%(asctime)s %(name)s: %(message)s"))
-    logging.basicConfig(handlers=[handler])
-    logging.getLogger("vhdtools").setLevel(logging.DEBUG if count > 1 else logging.INFO)
+    log_to_stderr(logging.DEBUG if count > 1 else logging.INFO)
 
 
 verbose_option = click.option(

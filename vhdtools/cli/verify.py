@@ -9,9 +9,15 @@ import click
 
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
-from vhdtools.cli.options import access_options, disk_options, retry_options, worker_option
+from vhdtools.cli.options import (
+    access_options,
+    disk_options,
+    progress_options,
+    retry_options,
+    worker_option,
+)
 from vhdtools.cli.output import say, say_json
-from vhdtools.cli.progress import shown_progress
+from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
 from vhdtools.cli.verbosity import verbose_option
@@ -29,7 +35,7 @@ __all__ = ["verify"]
 @access_options
 @disk_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@click.option("--no-progress", is_flag=True, help="Show no progress.")
+@progress_options
 @verbose_option
 def verify(
     disk: str,
@@ -44,6 +50,7 @@ def verify(
     account_name: str | None,
     cloud: str | None,
     as_json: bool,
+    progress: ProgressKind,
     no_progress: bool,
     **reading: Any,
 ) -> None:
@@ -63,7 +70,7 @@ def verify(
     with (
         closing(target),
         stop_on_signals() as stop,
-        shown_progress(wanted=not no_progress) as progress,
+        shown_progress("none" if no_progress else progress) as shown,
         json_on_difference(as_json),
     ):
         result = verify_disk(
@@ -73,7 +80,7 @@ def verify(
             retry=RetryPolicy(
                 first_delay=retry_delay, max_delay=max_retry_delay, patience=patience
             ),
-            progress=progress,
+            progress=shown,
             stop=stop,
             **reading,
         )

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
 from vhdtools.image.buffer import page_buffer
@@ -14,33 +15,12 @@ from vhdtools.image.structure import Structure
 from vhdtools.image.zeros import is_zero
 from vhdtools.layout import UNALLOCATED, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
+from vhdtools.progress import Progress
 from vhdtools.ranges import PAGE
 
-__all__ = ["DeepProgress", "DeepResult", "NoProgress", "read_all"]
+__all__ = ["DeepResult", "read_all"]
 
 _PIECE = 1 << 20
-
-
-class DeepProgress(Protocol):
-    """Told of a stage that handles `total` bytes, and of the bytes done in it."""
-
-    def start(self, stage: str, total: int) -> None:
-        """A stage begins."""
-        ...
-
-    def advance(self, amount: int) -> None:
-        """`amount` more bytes of the stage are done."""
-        ...
-
-
-class NoProgress:
-    """Tells nobody."""
-
-    def start(self, stage: str, total: int) -> None:
-        """Nothing."""
-
-    def advance(self, amount: int) -> None:
-        """Nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,34 +68,34 @@ def read_all(
     source: Source,
     structure: Structure,
     guest_size: int,
-    progress: DeepProgress,
+    progress: Progress,
 ) -> DeepResult:
     """Read all of `image`, and all blocks of its first file, `source`, once.
 
     Holes, unallocated blocks and clear bits are not read for the content. Memory is bounded by a
     piece of 1 MiB and a block's sector bitmap. Raises SourceReadError, DamagedImageError.
     """
-    progress.start("reading", image.virtual_size)
     survey = _Survey(source, structure, guest_size) if structure.header is not None else None
     checksum = data_pages = 0
     buffer = page_buffer(_PIECE)
-    for extent in image.extents():
-        if survey is not None:
-            survey.look_until(extent.offset)
-        if extent.zero:
-            zeros = crc64_zeros(extent.length)
-            checksum = crc64_combine(checksum, zeros, extent.length)
-            progress.advance(extent.length)
-            continue
-        for offset in range(extent.offset, extent.end, _PIECE):
-            length = min(_PIECE, extent.end - offset)
-            piece = buffer[:length]
+    with closing(progress.task("reading", image.virtual_size, subject=str(image.path))) as task:
+        for extent in image.extents():
             if survey is not None:
-                survey.look_until(offset + length)
-            image.read_into(offset, piece)
-            checksum = crc64(piece, checksum)
-            data_pages += nonzero_pages(piece)
-            progress.advance(length)
+                survey.look_until(extent.offset)
+            if extent.zero:
+                zeros = crc64_zeros(extent.length)
+                checksum = crc64_combine(checksum, zeros, extent.length)
+                task.advance(extent.length)
+                continue
+            for offset in range(extent.offset, extent.end, _PIECE):
+                length = min(_PIECE, extent.end - offset)
+                piece = buffer[:length]
+                if survey is not None:
+                    survey.look_until(offset + length)
+                image.read_into(offset, piece)
+                checksum = crc64(piece, checksum)
+                data_pages += nonzero_pages(piece)
+                task.advance(length)
     if survey is not None:
         survey.look_until(image.virtual_size)
     return DeepResult(

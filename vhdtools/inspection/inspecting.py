@@ -22,7 +22,7 @@ from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
 from vhdtools.inspection.checks.guest import check_guest
 from vhdtools.inspection.checks.structure import check_structure
-from vhdtools.inspection.deep import DeepProgress, DeepResult, NoProgress, read_all
+from vhdtools.inspection.deep import DeepResult, read_all
 from vhdtools.inspection.describe import disk_type_name
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.kinds import file as file_kinds
@@ -30,6 +30,7 @@ from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable, unread
 from vhdtools.inspection.partitions import PartitionTables, read_partitions
 from vhdtools.inspection.report import Ancestor, Inspection
 from vhdtools.layout import DiskType
+from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PAGE, align_up
 
 __all__ = ["inspect", "partitions_of"]
@@ -43,7 +44,7 @@ class _Options:
     fixed_base: FixedBase | None
     now: datetime
     deep: bool
-    progress: DeepProgress
+    progress: Progress
 
 
 def inspect(
@@ -55,7 +56,7 @@ def inspect(
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
     now: datetime | None = None,
-    progress: DeepProgress | None = None,
+    progress: Progress | None = None,
 ) -> Inspection:
     """Look at everything a disk says of itself, and collect all that is to be said about it.
 

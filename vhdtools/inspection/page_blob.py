@@ -64,7 +64,7 @@ class PageBlob(Protocol):
         """What is there now; None where there is nothing."""
         ...
 
-    def page_ranges(self, offset: int, length: int) -> Iterator[PageRange]:
+    def page_ranges(self, offset: int, length: int) -> Iterable[PageRange]:
         """The ranges that were written."""
         ...
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from vhdtools.transfer.job import UploadOptions
-from vhdtools.transfer.progress import Progress
 from vhdtools.transfer.result import UploadResult, VerifyResult
 from vhdtools.transfer.retry import RetryPolicy
 
-__all__ = ["Progress", "RetryPolicy", "UploadOptions", "UploadResult", "VerifyResult"]
+__all__ = ["RetryPolicy", "UploadOptions", "UploadResult", "VerifyResult"]

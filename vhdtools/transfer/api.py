@@ -14,11 +14,11 @@ from vhdtools.image import FixedBase, SizeRule
 from vhdtools.image import open as open_image
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.inspection import Level, inspect
+from vhdtools.progress import Progress
 from vhdtools.target.destination import open_target
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.job import UploadOptions
 from vhdtools.transfer.preview import UploadPreview, preview_image
-from vhdtools.transfer.progress import Progress
 from vhdtools.transfer.result import UploadResult, VerifyResult
 from vhdtools.transfer.retry import RetryPolicy
 from vhdtools.transfer.upload import upload_image
@@ -88,7 +88,8 @@ def preview(
     disk: Disk,
     target: PageTarget,
     *,
-    overwrite: bool = False,
+    options: UploadOptions | None = None,
+    stop: threading.Event | None = None,
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -103,7 +104,7 @@ def preview(
         fixed_base=fixed_base,
     ) as image:
         _check_not_itself(image, target)
-        return preview_image(image, target, overwrite=overwrite)
+        return preview_image(image, target, options, stop)
 
 
 def verify(

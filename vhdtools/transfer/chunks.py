@@ -11,11 +11,11 @@ from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
 from vhdtools.image.buffer import page_buffer
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.zeros import fill_zeros, is_zero
+from vhdtools.progress import Task
 from vhdtools.ranges import PageRange, split
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.ledger import StepResult
 from vhdtools.transfer.plan import MERGE_GAP, Chunk, Step, Zeros
-from vhdtools.transfer.progress import Progress
 from vhdtools.transfer.trim import nonzero_runs
 
 __all__ = ["ChunkReader", "Digester", "ReadInto", "Sender", "Write"]
@@ -100,9 +100,9 @@ class ChunkReader:
 class Digester:
     """Takes steps without sending them: as `Sender`, for content that should be there already."""
 
-    def __init__(self, image: DiskImage, progress: Progress) -> None:
+    def __init__(self, image: DiskImage, task: Task) -> None:
         self._reader = ChunkReader(image.read_into)
-        self._progress = progress
+        self._task = task
 
     def __call__(self, step: Step) -> StepResult:
         """The CRC-64 of the step, and the ranges that a `Sender` would have written."""
@@ -111,7 +111,7 @@ class Digester:
         view = self._reader.read_unless_zero(step)
         runs = _runs(step, view)
         crc = crc64_zeros(step.length) if view is None else crc64(view)
-        self._progress.advance(step.length)
+        self._task.advance(step.length)
         writes = tuple(PageRange(step.offset + start, end - start) for start, end in runs)
         return StepResult(step.offset, step.length, crc, writes)
 
@@ -119,10 +119,10 @@ class Digester:
 class Sender:
     """Takes steps: reads each, finds the pages worth sending, and writes them with their CRC-64."""
 
-    def __init__(self, image: DiskImage, write: Write, progress: Progress) -> None:
+    def __init__(self, image: DiskImage, write: Write, task: Task) -> None:
         self._reader = ChunkReader(image.read_into)
         self._write = write
-        self._progress = progress
+        self._task = task
 
     def __call__(self, step: Step) -> StepResult:
         """Send one step; all of it is confirmed when this returns."""
@@ -142,7 +142,7 @@ class Sender:
             writes.append(PageRange(step.offset + start, end - start))
             position = end
         crc = _append_zeros(crc, step.length - position)
-        self._progress.advance(step.length)
+        self._task.advance(step.length)
         return StepResult(step.offset, step.length, crc, tuple(writes), unconfirmed)
 
 

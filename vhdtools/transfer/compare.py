@@ -11,13 +11,13 @@ from itertools import groupby, tee
 from vhdtools.checksums import crc64, crc64_zeros
 from vhdtools.errors import VerificationError
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.progress import Task
 from vhdtools.ranges import PAGE, PageRange, align_down, align_up, coalesce, split
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.chunks import ChunkReader
 from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.ledger import StepResult
 from vhdtools.transfer.plan import Chunk, Zeros
-from vhdtools.transfer.progress import Progress
 
 __all__ = ["Comparer", "Comparison", "comparisons"]
 
@@ -74,7 +74,7 @@ class Comparer:
     `read_bytes` counts what was read back.
     """
 
-    def __init__(self, image: DiskImage, connection: Connection, progress: Progress) -> None:
+    def __init__(self, image: DiskImage, connection: Connection, task: Task) -> None:
         def read_back(offset: int, buffer: memoryview) -> None:
             connection.read_into(offset, buffer)
             with self._lock:
@@ -83,7 +83,7 @@ class Comparer:
         self._source = ChunkReader(image.read_into)
         self._target = ChunkReader(read_back)
         self._name = connection.target.name
-        self._progress = progress
+        self._task = task
         self._lock = threading.Lock()
         self.read_bytes = 0
 
@@ -105,7 +105,7 @@ class Comparer:
                 at,
             )
         crc = crc64(theirs)
-        self._progress.advance(sum(part.length for part in item.source))
+        self._task.advance(sum(part.length for part in item.source))
         return StepResult(item.offset, length, crc)
 
 

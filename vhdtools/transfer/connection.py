@@ -13,8 +13,10 @@ from vhdtools.errors import (
     TransferInterruptedError,
     UnavailableError,
 )
+from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PageRange, RangeList, split
-from vhdtools.target.page_target import PageTarget
+from vhdtools.target.page_target import PageTarget, TargetState
+from vhdtools.transfer.outage import Outage
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.retry import Retrier, RetryPolicy
 
@@ -29,40 +31,62 @@ _CLEAR_AT_ONCE = 64 * 1024**3
 class Connection:
     """`target` behind one layer of retries and one pacer, for all threads of a transfer.
 
+    `progress` receives what is being retried.
+
     With `holds_lease` set, a lost lease is asked for again before it is believed: after a sleep or
     a long break it may have run out with nobody else there. `lease_lock` is for whoever changes
     the lease, or renews it unasked.
     """
 
     def __init__(
-        self, target: PageTarget, policy: RetryPolicy, pacer: Pacer, halt: threading.Event
+        self,
+        target: PageTarget,
+        policy: RetryPolicy,
+        pacer: Pacer,
+        halt: threading.Event,
+        progress: Progress | None = None,
     ) -> None:
         self.target = target
+        self.outage = Outage(NoProgress() if progress is None else progress)
         self.pacer = pacer
         self.holds_lease = False
         self.lease_lock = threading.Lock()
         self._halt = halt
-        self._retrier = Retrier(policy, halt, self._recover)
+        self._retrier = Retrier(policy, halt, self._recover, outage=self.outage)
 
     @property
     def retries(self) -> dict[str, int]:
         """Tries again so far, by reason."""
         return dict(self._retrier.retries)
 
-    def call(self, operation: Callable[[], T]) -> T:
-        """The result of one of the target's methods, tried again as the policy has it."""
-        return self._retrier.call(operation)
+    @property
+    def name(self) -> str:
+        """The target's name."""
+        return self.target.name
+
+    def call(self, operation: Callable[[], T], what: str) -> T:
+        """The result of one of the target's methods, tried again as the policy has it.
+
+        `what` it does is for whoever watches: "creating the blob".
+        """
+        return self._retrier.call(operation, what)
+
+    def state(self) -> TargetState | None:
+        """`PageTarget.state`, tried again as the policy has it."""
+        return self._retrier.call(self.target.state, "reading the properties")
 
     def write(self, offset: int, data: memoryview, crc64: int) -> bool:
         """`PageTarget.write`, in its turn, tried again as the policy has it."""
         return self._retrier.call(
-            lambda: self._in_turn(len(data), lambda: self.target.write(offset, data, crc64))
+            lambda: self._in_turn(len(data), lambda: self.target.write(offset, data, crc64)),
+            "writing pages",
         )
 
-    def read_into(self, offset: int, buffer: memoryview) -> None:
+    def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """`PageTarget.read_into`, in its turn, tried again as the policy has it."""
         self._retrier.call(
-            lambda: self._in_turn(len(buffer), lambda: self.target.read_into(offset, buffer))
+            lambda: self._in_turn(len(buffer), lambda: self.target.read_into(offset, buffer)),
+            "reading pages",
         )
 
     def page_ranges(self, offset: int, length: int) -> RangeList:
@@ -76,7 +100,7 @@ class Connection:
             for item in self.target.page_ranges(start, offset + length - start):
                 found.append(item)
 
-        self._retrier.call(collect)
+        self._retrier.call(collect, "listing page ranges")
         return found
 
     def clear(self, ranges: RangeList) -> None:
@@ -88,7 +112,7 @@ class Connection:
             self._clear_one(item)
 
     def _clear_one(self, item: PageRange) -> None:
-        self._retrier.call(lambda: self.target.clear(item.offset, item.length))
+        self._retrier.call(lambda: self.target.clear(item.offset, item.length), "clearing pages")
 
     def _in_turn(self, size: int, operation: Callable[[], T]) -> T:
         """The result of one try at moving `size` bytes, when the pacer lets it go."""

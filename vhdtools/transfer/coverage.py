@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from vhdtools.errors import VerificationError
+from vhdtools.progress import NoTask
 from vhdtools.ranges import PageRange, RangeList, split, subtract
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.compare import Comparer, Comparison
 from vhdtools.transfer.job import Job
 from vhdtools.transfer.ledger import Ledger
-from vhdtools.transfer.progress import NoProgress
 
 __all__ = ["check_coverage"]
 
@@ -33,7 +33,7 @@ def check_coverage(job: Job, ledger: Ledger) -> None:
                     "Run the same command with --overwrite.",
                     item.offset,
                 )
-    comparer = Comparer(job.image, job.connection, NoProgress())
+    comparer = Comparer(job.image, job.connection, NoTask())
     for ranges in (missing, extra):
         for piece in split(_below(ranges, job.disk_size), MAX_WRITE):
             source = tuple(_below((piece,), job.image.virtual_size))

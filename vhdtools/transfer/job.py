@@ -10,12 +10,12 @@ from vhdtools.checksums import crc64
 from vhdtools.errors import UsageError
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.layout import FOOTER_SIZE
+from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PageRange
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.footer import fixed_footer, padded_size
 from vhdtools.transfer.ledger import StepResult
-from vhdtools.transfer.progress import NoProgress, Progress
 from vhdtools.transfer.retry import RetryPolicy
 
 __all__ = ["Job", "UploadOptions"]

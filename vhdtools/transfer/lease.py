@@ -50,7 +50,7 @@ def claim_lease(job: Job, state: TargetState) -> Claim:
     holder = _take_over(job, _dead_owners(state))
     if holder is None:
         _acquire(job, owner, state)
-    now = job.connection.call(job.target.state)
+    now = job.connection.state()
     if now is None:
         raise TargetMissingError(job.target.name, "it was deleted a moment ago", "Start again.")
     if holder is not None and not _dead_owners(now):
@@ -66,7 +66,7 @@ def settle_lease(job: Job, claim: Claim) -> None:
         return
     ours, theirs = claim.owner.lease_id, claim.holder.lease_id
     with job.connection.lease_lock:
-        job.connection.call(lambda: job.target.acquire_lease(ours, theirs))
+        job.connection.call(lambda: job.target.acquire_lease(ours, theirs), "acquiring the lease")
 
 
 def _take_over(job: Job, owners: tuple[Owner, ...]) -> Owner | None:
@@ -90,7 +90,7 @@ def _acquire(job: Job, owner: Owner, state: TargetState) -> None:
 
 
 def _lease(job: Job, owner: Owner) -> None:
-    job.connection.call(lambda: job.target.acquire_lease(owner.lease_id))
+    job.connection.call(lambda: job.target.acquire_lease(owner.lease_id), "acquiring the lease")
 
 
 def _dead_owners(state: TargetState) -> tuple[Owner, ...]:

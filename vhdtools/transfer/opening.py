@@ -12,6 +12,7 @@ Three kinds of target, three ways:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 from vhdtools.errors import (
@@ -76,14 +77,15 @@ def open_job(job: Job) -> Opening:
     check_size(job.target, job.blob_size)
     if not capabilities.creates:
         return _open_disk(job)
-    state = job.connection.call(job.target.state)
+    state = job.connection.state()
     if job.halt.is_set():
         raise TransferInterruptedError(job.target.name, "stopped before anything was sent")
     if not capabilities.metadata:
         if state is not None and not job.options.overwrite:
             raise TargetExistsError(job.target.name, "it exists already", _ANEW)
         job.connection.call(
-            lambda: job.target.create(job.blob_size, {}, replace=job.options.overwrite)
+            lambda: job.target.create(job.blob_size, {}, replace=job.options.overwrite),
+            "creating the file",
         )
         return Opening()
     if state is None or job.options.overwrite:
@@ -109,11 +111,11 @@ def _create_blob(job: Job, state: TargetState | None) -> Opening:
             if found is None or found.metadata.get(OWNER_KEY) != owners:
                 raise
 
-    job.connection.call(create)
+    job.connection.call(create, "creating the blob")
     if claim is not None:
         settle_lease(job, claim)
     else:
-        job.connection.call(lambda: target.acquire_lease(owner.lease_id))
+        job.connection.call(lambda: target.acquire_lease(owner.lease_id), "acquiring the lease")
         job.connection.holds_lease = True
     return Opening(owner=owner)
 
@@ -126,7 +128,7 @@ def _resume_blob(job: Job, state: TargetState) -> Opening:
         return _recognize(job, claim.state)
     checkpoint = _unfinished(job, claim.state)
     metadata = unfinished_metadata(claim.state.metadata, checkpoint, claim.owners)
-    job.connection.call(lambda: job.target.set_metadata(metadata))
+    job.connection.call(lambda: job.target.set_metadata(metadata), "writing the checkpoint")
     settle_lease(job, claim)
     start = checkpoint.offset
     ledger = _digest(job, start)
@@ -184,7 +186,7 @@ def _recognize(job: Job, state: TargetState) -> Opening:
 
 
 def _open_disk(job: Job) -> Opening:
-    state = job.connection.call(job.target.state)
+    state = job.connection.state()
     if state is None:
         raise TargetMissingError(
             job.target.name,
@@ -277,14 +279,14 @@ def _digest(job: Job, end: int) -> Ledger:
 
 
 def _digests(job: Job, end: int) -> Iterator[StepResult]:
-    progress = job.options.progress
-    progress.start("checking", work_size(cut(plan(job.image.extents(), job.disk_size), end)))
-    return run_ordered(
-        cut(plan(job.image.extents(), job.disk_size), end),
-        Digester(job.image, progress),
-        workers=job.options.workers,
-        halt=job.halt,
-    )
+    total = work_size(cut(plan(job.image.extents(), job.disk_size), end))
+    with closing(job.options.progress.task("checking", total, subject=str(job.image.path))) as task:
+        yield from run_ordered(
+            cut(plan(job.image.extents(), job.disk_size), end),
+            Digester(job.image, task),
+            workers=job.options.workers,
+            halt=job.halt,
+        )
 
 
 def _stopped_checking(job: Job) -> TransferInterruptedError:

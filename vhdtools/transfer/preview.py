@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -9,7 +10,11 @@ from vhdtools.image.disk_image import DiskImage
 from vhdtools.layout import FOOTER_SIZE
 from vhdtools.target.page_target import PageTarget, TargetState, check_size
 from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
+from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.footer import padded_size
+from vhdtools.transfer.halt import Halt
+from vhdtools.transfer.job import UploadOptions
+from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.plan import plan, work_size
 
 __all__ = ["Outlook", "UploadPreview", "preview_image"]
@@ -37,7 +42,12 @@ class UploadPreview:
     resume_at: int
 
 
-def preview_image(image: DiskImage, target: PageTarget, *, overwrite: bool) -> UploadPreview:
+def preview_image(
+    image: DiskImage,
+    target: PageTarget,
+    options: UploadOptions | None = None,
+    stop: threading.Event | None = None,
+) -> UploadPreview:
     """Look at both sides, and say what `upload_image` would do; makes one request, if any.
 
     Raises TargetRefusedError for more than the target can hold, and what reading the image, and
@@ -45,9 +55,11 @@ def preview_image(image: DiskImage, target: PageTarget, *, overwrite: bool) -> U
     """
     size = padded_size(image.virtual_size)
     check_size(target, size + FOOTER_SIZE)
-    state = target.state()
+    options = options or UploadOptions()
+    halt = Halt(stop or threading.Event())
+    state = Connection(target, options.retry, Pacer(1), halt, options.progress).state()
     checkpoint = Checkpoint.read(state.metadata) if state is not None else None
-    outlook = _outlook(target, state, size + FOOTER_SIZE, overwrite=overwrite)
+    outlook = _outlook(target, state, size + FOOTER_SIZE, overwrite=options.overwrite)
     return UploadPreview(
         blob_url=target.name,
         blob_size=size + FOOTER_SIZE,

@@ -19,6 +19,8 @@ from vhdtools.errors import (
     UnavailableError,
 )
 from vhdtools.logs import logger
+from vhdtools.progress import NoProgress
+from vhdtools.transfer.outage import Failure, Outage
 
 __all__ = ["Retrier", "RetryPolicy"]
 
@@ -49,7 +51,8 @@ class Retrier:
     UnavailableError and ChecksumError are tried again. AccessError and TargetBusyError are when
     `recover` says that it mended the cause: there are fresh credentials, the lease is ours again.
     `recover` may raise UnavailableError itself: then it is asked again.
-    Everything else is raised as it comes. `retries` counts the tries again by reason.
+    Everything else is raised as it comes. `retries` counts the tries again by reason; `outage`
+    learns of each failure that is waited for.
     """
 
     def __init__(
@@ -59,17 +62,35 @@ class Retrier:
         recover: Callable[[TargetError], bool],
         random_fraction: Callable[[], float] = random.random,
         clock: Callable[[], float] = time.monotonic,
+        outage: Outage | None = None,
     ) -> None:
         self._policy = policy
         self._halt = halt
         self._recover = recover
         self._random = random_fraction
         self._clock = clock
+        self._outage = Outage(NoProgress(), clock) if outage is None else outage
         self._lock = threading.Lock()
         self.retries: Counter[str] = Counter()
 
-    def call(self, operation: Callable[[], T]) -> T:
-        """The result of `operation`, whose errors are the target's, made as often as it takes."""
+    def call(self, operation: Callable[[], T], what: str = "a request") -> T:
+        """The result of `operation`, whose errors are the target's, made as often as it takes.
+
+        `what` it does, such as "writing pages", is for whoever watches it being made again.
+        """
+        call = object()
+        try:
+            result = self._call(operation, what, call)
+        except (UnavailableError, ChecksumError, TransferInterruptedError):
+            self._outage.abandoned(call)
+            raise
+        except TargetError:
+            self._outage.succeeded(call)  # an answer at last, if not the one that was hoped for
+            raise
+        self._outage.succeeded(call)
+        return result
+
+    def _call(self, operation: Callable[[], T], what: str, call: object) -> T:
         failures = recoveries = 0
         since = 0.0
         while True:
@@ -85,9 +106,22 @@ class Retrier:
                 failures += 1
                 since = since if failures > 1 else self._clock()
                 self._count(_reason(error), error)
-                self._pause(error, failures, since)
+                delay = self._delay(error, failures, since)
+                failure = Failure(
+                    what,
+                    error.subject,
+                    error.problem,
+                    _reason(error),
+                    failures,
+                    since,
+                    self._clock() + delay,
+                    since + self._policy.patience,
+                )
+                self._outage.failed(call, failure)
+                self._pause(error, delay)
 
-    def _pause(self, error: TargetError, failures: int, since: float) -> None:
+    def _delay(self, error: TargetError, failures: int, since: float) -> float:
+        """Seconds until the next try; raises `error` where patience ends before."""
         policy = self._policy
         delay = min(policy.max_delay, policy.first_delay * 2.0 ** min(failures - 1, 32))
         delay *= 1 - self._random() / 2
@@ -96,6 +130,9 @@ class Retrier:
             delay = max(delay, asked)
         if self._clock() + delay - since > policy.patience:
             raise error
+        return delay
+
+    def _pause(self, error: TargetError, delay: float) -> None:
         if self._halt.is_set() or self._halt.wait(delay):
             raise TransferInterruptedError(
                 error.subject, f"stopped while waiting to try again after: {error.problem}"

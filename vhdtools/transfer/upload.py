@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 
 from vhdtools.checksums import crc64
@@ -36,7 +36,7 @@ from vhdtools.transfer.job import Job, UploadOptions
 from vhdtools.transfer.keeper import Keeper
 from vhdtools.transfer.opening import Opening, open_job
 from vhdtools.transfer.pacing import Pacer
-from vhdtools.transfer.plan import Step, force_writes, plan, work_size
+from vhdtools.transfer.plan import Step, cut, force_writes, plan, work_size
 from vhdtools.transfer.result import UploadResult
 from vhdtools.transfer.retry import RetryPolicy
 from vhdtools.transfer.verify import read_back
@@ -66,7 +66,9 @@ def upload_image(
     """
     options = options or UploadOptions()
     halt = Halt(stop or threading.Event())
-    connection = Connection(target, options.retry, Pacer(options.workers, options.max_rate), halt)
+    connection = Connection(
+        target, options.retry, Pacer(options.workers, options.max_rate), halt, options.progress
+    )
     job = Job(image, connection, options, halt)
     started = time.monotonic()
     books = _Books()
@@ -129,26 +131,33 @@ class _Books:
 
 def _send(job: Job, opening: Opening, books: _Books) -> None:
     """Send what the ledger lacks, the footer last of all."""
-    ledger, progress = opening.ledger, job.options.progress
-    progress.start("uploading", work_size(_steps(job, opening)) + len(job.footer))
-    sender = Sender(job.image, job.connection.write, progress)
-    for result in run_ordered(
-        _steps(job, opening),
-        sender,
-        workers=job.options.workers,
-        halt=job.halt,
-    ):
-        ledger.enter(result)
-        books.checkpoint = Checkpoint(ledger.offset, ledger.crc64)
-        books.requests += len(result.writes)
-        books.unconfirmed += result.unconfirmed
-    if ledger.offset < job.disk_size or job.halt.is_set():
-        raise TransferInterruptedError(job.target.name, "stopped before the end of the disk")
-    confirmed = job.connection.write(job.disk_size, memoryview(job.footer), crc64(job.footer))
-    ledger.enter(job.footer_step())
-    books.requests += 1
-    books.unconfirmed += not confirmed
-    progress.advance(len(job.footer))
+    ledger = opening.ledger
+    done = _work_below(job, ledger.offset)
+    total = done + work_size(_steps(job, opening)) + len(job.footer)
+    subject = str(job.image.path)
+    with closing(job.options.progress.task("uploading", total, done, subject=subject)) as task:
+        for result in run_ordered(
+            _steps(job, opening),
+            Sender(job.image, job.connection.write, task),
+            workers=job.options.workers,
+            halt=job.halt,
+        ):
+            ledger.enter(result)
+            books.checkpoint = Checkpoint(ledger.offset, ledger.crc64)
+            books.requests += len(result.writes)
+            books.unconfirmed += result.unconfirmed
+        if ledger.offset < job.disk_size or job.halt.is_set():
+            raise TransferInterruptedError(job.target.name, "stopped before the end of the disk")
+        confirmed = job.connection.write(job.disk_size, memoryview(job.footer), crc64(job.footer))
+        ledger.enter(job.footer_step())
+        books.requests += 1
+        books.unconfirmed += not confirmed
+        task.advance(len(job.footer))
+
+
+def _work_below(job: Job, end: int) -> int:
+    """Bytes that an earlier run handled, counted as this one counts its own."""
+    return work_size(cut(plan(job.image.extents(), job.disk_size), end)) if end else 0
 
 
 def _steps(job: Job, opening: Opening) -> Iterable[Step]:
@@ -164,7 +173,7 @@ def _keeping(job: Job, books: _Books) -> Iterator[None]:
     def renew() -> None:
         with job.connection.lease_lock:
             if job.connection.holds_lease:
-                job.connection.call(job.target.renew_lease)
+                job.connection.call(job.target.renew_lease, "renewing the lease")
 
     keeper = Keeper(
         renew=renew,
@@ -227,17 +236,17 @@ def _finish(job: Job, books: _Books, md5: bytes | None) -> None:
     assert opening is not None
     if target.capabilities.metadata and not opening.complete:
         metadata = finished_metadata(opening.metadata, opening.ledger.crc64)
-        call(lambda: target.set_metadata(metadata))
+        call(lambda: target.set_metadata(metadata), "recording the upload")
         books.checkpoint = None
     if md5 is not None:
-        call(lambda: target.set_content_md5(md5))
-    call(target.finish)
+        call(lambda: target.set_content_md5(md5), "recording the MD5")
+    call(target.finish, "finishing")
     _release(job.connection)
 
 
 def _part(job: Job, books: _Books, error: BaseException) -> None:
     """Leave the checkpoint and let go of the lease, if that can be done; `error` goes on."""
-    connection = Connection(job.target, _PARTING, Pacer(1), threading.Event())
+    connection = Connection(job.target, _PARTING, Pacer(1), threading.Event(), job.options.progress)
     connection.holds_lease = job.connection.holds_lease
     if isinstance(error, TargetBusyError):
         return
@@ -261,7 +270,9 @@ def _distrust(connection: Connection, books: _Books) -> None:
         return
     if opening.complete:
         metadata = foreign_metadata(opening.metadata)
-        connection.call(lambda: connection.target.set_metadata(metadata))
+        connection.call(
+            lambda: connection.target.set_metadata(metadata), "removing the record of the upload"
+        )
     else:
         books.checkpoint = Checkpoint(0, 0)
 
@@ -273,16 +284,19 @@ def _stopped(job: Job, books: _Books) -> TransferInterruptedError:
         problem, remedy = "stopped before anything was sent", f"{again}."
     elif not capabilities.creates:
         problem = "stopped before the end of the disk"
-        remedy = f"{again} to go on after what the disk's page ranges cover."
+        remedy = f"{again} to resume after what the disk's page ranges cover."
     elif not capabilities.metadata:
-        problem, remedy = "stopped; nothing is kept", f"{again} to start anew."
+        problem, remedy = "stopped; nothing is kept", f"{again} to start again."
     elif books.saved is not None and books.saved == books.checkpoint:
         done = books.saved.offset
         problem = f"stopped at {done:,} of {job.blob_size:,} bytes, which are safe"
-        remedy = f"{again} to go on from there."
+        remedy = f"{again} to resume from there."
     else:
         problem = "stopped, and the last checkpoint could not be written"
-        remedy = f"{again} to go on from the one before, if any."
+        remedy = f"{again} to resume from the one before, if any."
+    failure = job.connection.outage.unresolved
+    if failure is not None:
+        problem += f"; {failure.operation} was failing: {failure.reason}"
     return TransferInterruptedError(job.target.name, problem, remedy)
 
 
@@ -292,7 +306,7 @@ def _save(connection: Connection, books: _Books) -> None:
     if opening is None or opening.owner is None or checkpoint is None or checkpoint == books.saved:
         return
     metadata = unfinished_metadata(opening.metadata, checkpoint, opening.owner.encode())
-    connection.call(lambda: connection.target.set_metadata(metadata))
+    connection.call(lambda: connection.target.set_metadata(metadata), "writing the checkpoint")
     _log.debug("checkpoint at byte %d", checkpoint.offset)
     books.saved = checkpoint
 
@@ -301,7 +315,7 @@ def _release(connection: Connection) -> None:
     if not connection.holds_lease:
         return
     try:
-        connection.call(connection.target.release_lease)
+        connection.call(connection.target.release_lease, "releasing the lease")
     except VhdToolsError as error:
         _log.warning("the lease ends by itself in a minute; releasing it failed: %s", error)
 

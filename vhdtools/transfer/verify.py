@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from contextlib import closing
 
 from vhdtools.checksums import crc64
 from vhdtools.errors import (
@@ -14,6 +15,7 @@ from vhdtools.errors import (
 )
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, parse_footer
+from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PAGE, PageRange, align_up
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.compare import Comparer, comparisons
@@ -23,7 +25,6 @@ from vhdtools.transfer.footer import fixed_footer, padded_size
 from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.ledger import Ledger, StepResult
 from vhdtools.transfer.pacing import Pacer
-from vhdtools.transfer.progress import NoProgress, Progress
 from vhdtools.transfer.result import VerifyResult
 from vhdtools.transfer.retry import RetryPolicy
 
@@ -51,12 +52,13 @@ def verify_image(
     is set; and what reading either side raises.
     """
     halt = Halt(stop or threading.Event())
-    connection = Connection(target, retry or RetryPolicy(), Pacer(workers), halt)
+    progress = progress or NoProgress()
+    connection = Connection(target, retry or RetryPolicy(), Pacer(workers), halt, progress)
     return read_back(
         image,
         connection,
         workers=workers,
-        progress=progress or NoProgress(),
+        progress=progress,
         halt=halt,
     )
 
@@ -80,7 +82,7 @@ def read_back(
             "az disk grant-access --access-level Read gives.",
         )
     try:
-        state = connection.call(target.state)
+        state = connection.state()
     except TargetMissingError as error:
         if error.code == "ContainerNotFound":
             error.remedy = _NOTHING_THERE  # making it would not help
@@ -89,26 +91,31 @@ def read_back(
         raise TargetMissingError(target.name, "there is nothing to verify", _NOTHING_THERE)
     disk_size = _disk_size(image, target, state.size)
 
-    comparer = Comparer(image, connection, progress)
     source = (PageRange(e.offset, e.length) for e in image.extents() if not e.zero)
     written = connection.page_ranges(0, disk_size)
-    progress.start("verifying", sum(e.length for e in image.extents() if not e.zero) + FOOTER_SIZE)
-    ledger = Ledger()
-    for result in run_ordered(
-        comparisons(source, written, disk_size), comparer, workers=workers, halt=halt
-    ):
-        ledger.enter(result)
-    if ledger.offset < disk_size:
-        raise TransferInterruptedError(target.name, "verification was stopped")
+    total = sum(e.length for e in image.extents() if not e.zero) + FOOTER_SIZE
+    with closing(progress.task("verifying", total, subject=str(image.path))) as task:
+        comparer = Comparer(image, connection, task)
+        ledger = Ledger()
+        for result in run_ordered(
+            comparisons(source, written, disk_size), comparer, workers=workers, halt=halt
+        ):
+            ledger.enter(result)
+        if ledger.offset < disk_size:
+            problem = "verification was stopped"
+            failure = connection.outage.unresolved
+            if failure is not None:
+                problem += f"; {failure.operation} was failing: {failure.reason}"
+            raise TransferInterruptedError(target.name, problem)
 
-    footer = bytearray(FOOTER_SIZE)
-    connection.read_into(disk_size, memoryview(footer))
-    rebuilt = bytes(footer) == fixed_footer(image.footer, disk_size)
-    if not rebuilt:
-        _check_foreign_footer(target, bytes(footer), disk_size)
-    ledger.enter(StepResult(disk_size, FOOTER_SIZE, crc64(footer)))
-    image.check_unchanged()
-    progress.advance(FOOTER_SIZE)
+        footer = bytearray(FOOTER_SIZE)
+        connection.read_into(disk_size, memoryview(footer))
+        rebuilt = bytes(footer) == fixed_footer(image.footer, disk_size)
+        if not rebuilt:
+            _check_foreign_footer(target, bytes(footer), disk_size)
+        ledger.enter(StepResult(disk_size, FOOTER_SIZE, crc64(footer)))
+        image.check_unchanged()
+        task.advance(FOOTER_SIZE)
     return VerifyResult(
         blob_url=target.name,
         blob_size=state.size,
