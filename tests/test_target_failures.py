@@ -26,6 +26,7 @@ from vhdtools.errors import (
     UnavailableError,
 )
 from vhdtools.target.access import Access, _Token
+from vhdtools.target.api_version import ApiVersion
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.failures import error_from_failure
@@ -132,7 +133,14 @@ FOREIGN = [
 
 @pytest.fixture
 def session() -> BlobSession:
-    return BlobSession(PLACE, Access(), workers=1, timeouts=Timeouts(), refresh=lambda _: None)
+    return BlobSession(
+        PLACE,
+        Access(),
+        workers=1,
+        timeouts=Timeouts(),
+        refresh=lambda _: None,
+        version=ApiVersion(),
+    )
 
 
 def raised_as(session: BlobSession, failure: BaseException) -> TargetError:

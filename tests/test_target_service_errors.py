@@ -147,7 +147,7 @@ ANSWERS: list[tuple[int, str, type[TargetError], str, str]] = [
     (400, "RequestUrlFailedToParse", TargetRefusedError, "wrong", "report"),
     (400, "UnsupportedHeader", TargetRefusedError, "wrong", "report"),
     (400, "UnsupportedQueryParameter", TargetRefusedError, "wrong", "report"),
-    (400, "UnsupportedRestVersion", TargetRefusedError, "version", "blob service"),
+    (400, "UnsupportedRestVersion", TargetRefusedError, "version", "--api-version"),
     (
         400,
         "BlobApiNotYetSupportedForHierarchicalNamespaceAccounts",

@@ -91,6 +91,11 @@ UNSUPPORTED_QUERY = ServiceError(
     "UnsupportedQueryParameter",
     "One of the query parameters specified in the request URI is not supported.",
 )
+UNSUPPORTED_HEADER = ServiceError(
+    400,
+    "UnsupportedHeader",
+    "One of the HTTP headers specified in the request is not supported.",
+)
 UNSUPPORTED_VERB = ServiceError(
     405, "UnsupportedHttpVerb", "The resource doesn't support specified Http Verb."
 )

@@ -31,7 +31,8 @@ def put_page(state: State, call: Call) -> Reply:
     reply = _written(state, blob)
     if computed.md5 is not None:
         reply.headers["Content-MD5"] = computed.md5
-    reply.headers["x-ms-content-crc64"] = crc64_header(computed.crc)
+    else:
+        reply.headers["x-ms-content-crc64"] = crc64_header(computed.crc)
     return reply
 
 
@@ -114,6 +115,12 @@ def _locked_chunks(state: State, blob: Blob, offset: int, length: int) -> Iterat
         yield chunk
 
 
+def _check_crc64_is_known(call: Call) -> None:
+    """Versions of the API before 2019-02-02 know no CRC-64."""
+    if call.headers.get("x-ms-version", "9") < "2019-02-02":
+        raise RefusedError(errors.UNSUPPORTED_HEADER)
+
+
 def _asked_checksums(
     call: Call, blob: Blob, offset: int, length: int, *, ranged: bool
 ) -> dict[str, str]:
@@ -123,6 +130,8 @@ def _asked_checksums(
     }
     if not any(asked.values()):
         return {}
+    if asked["x-ms-range-get-content-crc64"]:
+        _check_crc64_is_known(call)
     if all(asked.values()):
         raise RefusedError(errors.BOTH_RANGE_CHECKSUMS)
     name = next(name for name, wanted in asked.items() if wanted)
@@ -163,6 +172,8 @@ def _checked_body(call: Call) -> _Checksums:
     """The body's checksums, after comparing them with those the request carries."""
     sent_crc = call.headers.get("x-ms-content-crc64")
     sent_md5 = call.headers.get("Content-MD5")
+    if sent_crc is not None:
+        _check_crc64_is_known(call)
     if sent_crc is not None and sent_md5 is not None:
         raise RefusedError(errors.BOTH_CHECKSUMS)
     if sent_md5 is not None and not is_md5(sent_md5):

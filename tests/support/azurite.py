@@ -78,6 +78,7 @@ def start_azurite(
     *arguments: str,
     home: Path = HOME,
     in_memory: bool = True,
+    check_versions: bool = False,
 ) -> Iterator[Azurite]:
     """Run Azurite's blob service on a free port of the loopback interface.
 
@@ -86,6 +87,7 @@ def start_azurite(
             make it serve HTTPS), ``"--oauth", "basic"``, or ``"--location", folder``.
         home: the folder whose ``node_modules`` holds Azurite.
         in_memory: keep blobs in memory; must be false with ``--location``.
+        check_versions: refuse versions of the API that it does not know, as it does by default.
 
     Raises:
         AzuriteError: it is not installed as pinned, or did not start (its output is shown).
@@ -96,7 +98,8 @@ def start_azurite(
         str(HOME / "exit_with_parent.cjs"),
         str(_program(home)),
         *("--blobHost", "127.0.0.1", "--blobPort", "0"),
-        *("--skipApiVersionCheck", "--disableTelemetry", "--silent"),
+        *("--disableTelemetry", "--silent"),
+        *([] if check_versions else ["--skipApiVersionCheck"]),
         *(["--inMemoryPersistence"] if in_memory else []),
         *arguments,
     ]

@@ -62,7 +62,13 @@ class Credentials:
     refresh: Callable[[], Any] | None = field(default=None, repr=False)
 
     def open_target(
-        self, destination: str, *, workers: int = 8, managed_disk: bool = False
+        self,
+        destination: str,
+        *,
+        workers: int = 8,
+        managed_disk: bool = False,
+        api_version: str | None = None,
+        note: Callable[[str], None] | None = None,
     ) -> PageTarget:
         """The target that `destination` means with these credentials."""
         return open_target(
@@ -73,6 +79,8 @@ class Credentials:
             workers=workers,
             managed_disk=managed_disk,
             refresh=self.refresh,
+            api_version=api_version,
+            note=note,
         )
 
 

@@ -79,6 +79,7 @@ def inspect(
     retry_delay: float,
     max_retry_delay: float,
     patience: float,
+    api_version: str | None,
     **reading: Any,
 ) -> None:
     """Say all about each DISK: what it is, what is wrong with it, and whether Azure takes it.
@@ -94,7 +95,7 @@ def inspect(
     if not disks:
         raise click.UsageError("Missing argument 'DISK...'.")
     retries = (retry_delay, max_retry_delay, patience)
-    access = _Access(connection_string, sas_file, account_name, cloud, retries)
+    access = _Access(connection_string, sas_file, account_name, cloud, api_version, retries)
     views = _given({"map": map_to, "bat": bat, "hex": hex_of})
     for_files = _given({key: value for key, value in reading.items() if key != "size_rule"})
     if views:
@@ -129,6 +130,7 @@ class _Access:
     sas_file: str | None
     account_name: str | None
     cloud: str | None
+    api_version: str | None
     retries: tuple[float, float, float]
     """First delay, longest delay and patience, in seconds."""
 
@@ -232,7 +234,7 @@ def _inspect_remote(disk: str, access: _Access, size_rule: SizeRule) -> Inspecti
             account_name=access.account_name,
             cloud=access.cloud,
         )
-        target = credentials.open_target(disk)
+        target = credentials.open_target(disk, api_version=access.api_version, note=tell)
     except UsageError as error:  # of this disk; the others are inspected all the same
         return unreadable(shown(disk, error.subject), error)
     first, longest, patience = access.retries

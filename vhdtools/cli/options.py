@@ -111,8 +111,15 @@ access_options = _together(
         help="Cloud of --account-name and of the sign-in: AzureCloud, AzureUSGovernment or "
         "AzureChinaCloud. [env: AZURE_CLOUD_NAME]",
     ),
+    click.option(
+        "--api-version",
+        envvar="AZCOPY_DEFAULT_SERVICE_API_VERSION",
+        metavar="DATE",
+        help="Version of the storage service's API, for one that knows older ones alone. "
+        "By default the newest that it knows. [env: AZCOPY_DEFAULT_SERVICE_API_VERSION]",
+    ),
 )
-"""Which credentials to use."""
+"""Which credentials to use, and by which version of the API."""
 
 worker_option = click.option(
     "--workers",

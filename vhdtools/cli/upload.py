@@ -18,7 +18,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json
+from vhdtools.cli.output import say, say_json, tell
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
@@ -85,6 +85,7 @@ def upload(
     sas_file: str | None,
     account_name: str | None,
     cloud: str | None,
+    api_version: str | None,
     as_json: bool,
     progress: ProgressKind,
     no_progress: bool,
@@ -113,7 +114,13 @@ def upload(
         account_name=account_name,
         cloud=cloud,
     )
-    target = credentials.open_target(destination, workers=workers, managed_disk=managed_disk)
+    target = credentials.open_target(
+        destination,
+        workers=workers,
+        managed_disk=managed_disk,
+        api_version=api_version,
+        note=tell,
+    )
     with (
         closing(target),
         stop_on_signals() as stop,

@@ -16,7 +16,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json
+from vhdtools.cli.output import say, say_json, tell
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
@@ -49,6 +49,7 @@ def verify(
     sas_file: str | None,
     account_name: str | None,
     cloud: str | None,
+    api_version: str | None,
     as_json: bool,
     progress: ProgressKind,
     no_progress: bool,
@@ -66,7 +67,9 @@ def verify(
         account_name=account_name,
         cloud=cloud,
     )
-    target = credentials.open_target(destination, workers=workers)
+    target = credentials.open_target(
+        destination, workers=workers, api_version=api_version, note=tell
+    )
     with (
         closing(target),
         stop_on_signals() as stop,

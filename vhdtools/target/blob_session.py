@@ -43,6 +43,7 @@ from azure.storage.blob import BlobClient
 from vhdtools import __version__
 from vhdtools.errors import AccessError, TargetError, UnavailableError, UsageError
 from vhdtools.target.access import Access
+from vhdtools.target.api_version import ApiVersion, refuses_version
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.denial import Attempt, sas_fields
 from vhdtools.target.failures import error_from_failure
@@ -76,6 +77,7 @@ class BlobSession:
         workers: int,
         timeouts: Timeouts,
         refresh: Callable[[Access], Access | None],
+        version: ApiVersion,
     ) -> None:
         self.address = address
         self._transport = ConnectionTransport(workers, timeouts)
@@ -85,7 +87,8 @@ class BlobSession:
         self._generation = 0
         self._seen = threading.local()
         self._answered = False
-        self._client, self._pipeline = _connect(address, access, self._transport)
+        self.version = version
+        self._client, self._pipeline = _connect(address, access, self._transport, version)
 
     @property
     def name(self) -> str:
@@ -122,7 +125,7 @@ class BlobSession:
             request = HttpRequest(
                 method,
                 client.url + query,
-                headers={"x-ms-version": client.api_version, **headers},
+                headers=dict(headers),
                 content=cast("bytes | None", body),  # it takes any buffer, and does not say so
             )
             return self._pipeline.run(request, stream=True, into=into).http_response
@@ -147,7 +150,9 @@ class BlobSession:
                 if fresh is None or fresh == self._access:
                     return False
                 self._access = fresh
-                self._client, self._pipeline = _connect(self.address, fresh, self._transport)
+                self._client, self._pipeline = _connect(
+                    self.address, fresh, self._transport, self.version
+                )
                 self._generation += 1
             self._seen.generation = self._generation
             return True
@@ -163,9 +168,10 @@ class BlobSession:
         ours as its context.
         """
         self._seen.generation = self._generation
+        asked = self.version.current
         cause: Exception | None = None
         try:
-            result = call()
+            result = self._in_a_version_it_knows(call, asked)
         except _RefusedError as error:
             problem = self._error(error.response, offset)
         except (HttpResponseError, ClientAuthenticationError) as error:
@@ -183,6 +189,32 @@ class BlobSession:
             self._answered = True
             return result
         raise problem from cause
+
+    def _in_a_version_it_knows(self, call: Callable[[], T], asked: str) -> T:
+        """The result of `call`, made once more where the service knows older versions alone."""
+        try:
+            return call()
+        except _RefusedError as error:
+            refused = self._refuses_version(error.response)
+            if not refused or not self.version.fall_back(asked, self._takes):
+                raise
+        return call()
+
+    def _takes(self, version: str) -> bool:
+        """Whether the service takes a version of the API."""
+        request = HttpRequest("HEAD", self._client.url)
+        try:
+            self._pipeline.run(request, version=version)
+        except _RefusedError as error:
+            return not self._refuses_version(error.response)
+        return True
+
+    def _refuses_version(self, response: HttpResponse) -> bool:
+        if "x-ms-request-id" not in response.headers:
+            return False
+        answer = read_answer(response.status_code, response.headers, response.body())
+        head = response.request.method == "HEAD"
+        return refuses_version(answer.status, answer.code, answer.detail, head=head)
 
     def _sdk_error(self, error: AzureError, offset: int | None) -> TargetError:
         response = getattr(error, "response", None)
@@ -225,7 +257,7 @@ class BlobSession:
         """
         if (
             response.request.method != "HEAD"
-            or response.status_code not in (401, 403)
+            or response.status_code not in (400, 401, 403)
             or "x-ms-request-id" not in response.headers
         ):
             return response
@@ -233,7 +265,7 @@ class BlobSession:
         request = HttpRequest(
             "GET",
             f"{client.url}?comp=pagelist",
-            headers={"x-ms-version": client.api_version, "x-ms-range": "bytes=0-511"},
+            headers={"x-ms-range": "bytes=0-511"},
         )
         try:
             self._pipeline.run(request, stream=True)
@@ -246,10 +278,15 @@ class BlobSession:
 
 
 class _Stamp(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
-    """What every request says of itself: when, which one, from whom."""
+    """What every request says of itself: when, which one, from whom, by which version."""
+
+    def __init__(self, version: ApiVersion) -> None:
+        self._version = version
 
     def on_request(self, request: PipelineRequest[HttpRequest]) -> None:
         headers = request.http_request.headers
+        version = request.context.options.pop("version", None)
+        headers["x-ms-version"] = version or self._version.current
         headers["x-ms-date"] = formatdate(usegmt=True)
         headers["x-ms-client-request-id"] = str(uuid.uuid4())
         headers["User-Agent"] = f"vhdtools/{__version__}"
@@ -276,10 +313,10 @@ class _Judge(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
 
 
 def _connect(
-    address: BlobAddress, access: Access, transport: ConnectionTransport
+    address: BlobAddress, access: Access, transport: ConnectionTransport, version: ApiVersion
 ) -> tuple[BlobClient, Pipeline[HttpRequest, HttpResponse]]:
     credential: Any = access.key or access.token
-    policies: list[Any] = [_Stamp(), ContentDecodePolicy("utf-8"), _Judge()]
+    policies: list[Any] = [_Stamp(version), ContentDecodePolicy("utf-8"), _Judge()]
     if access.sas is not None:
         credential = AzureSasCredential(access.sas)
         if access.token is not None:

@@ -33,6 +33,8 @@ def open_target(
     managed_disk: bool = False,
     refresh: Callable[[], Credential] | None = None,
     timeouts: Timeouts | None = None,
+    api_version: str | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> PageTarget:
     """The target that `destination` names; nothing is sent or created yet.
 
@@ -43,6 +45,8 @@ def open_target(
     service refuses the old; it may return None. `workers` is the number of connections that are
     kept, `managed_disk` says that the URL is a managed disk's upload SAS (so are all of hosts
     md-…), and for one secured by Microsoft Entra ID `credential` is the TokenCredential.
+    `api_version` is the version of the REST API to use; by default the newest, or the newest that
+    the service knows, which `note` is then told of in a sentence.
 
     Raises UsageError for a destination, or credentials, that cannot be meant.
     """
@@ -61,6 +65,7 @@ def open_target(
     elif sas is None and credential is None and account is not None:
         credential = _account_credential(account)
 
+    from vhdtools.target.api_version import ApiVersion
     from vhdtools.target.azure import AzureBlobTarget
     from vhdtools.target.blob_session import BlobSession
     from vhdtools.target.managed_disk import ManagedDiskTarget
@@ -73,7 +78,12 @@ def open_target(
         return None if fresh is None else old.renewed(make_access(address, fresh, None))
 
     session = BlobSession(
-        address, access, workers=workers, timeouts=timeouts or Timeouts(), refresh=refreshed
+        address,
+        access,
+        workers=workers,
+        timeouts=timeouts or Timeouts(),
+        refresh=refreshed,
+        version=ApiVersion(api_version, note),
     )
     return ManagedDiskTarget(session) if managed_disk else AzureBlobTarget(session)
 

@@ -6,13 +6,15 @@ operations"). The service's ranges have inclusive ends; they stay in here.
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections.abc import Iterator
 from urllib.parse import quote
 
 from azure.storage.blob import BlobType
 
 from vhdtools.checksums import crc64 as crc64_of
-from vhdtools.checksums import crc64_base64, crc64_from_base64
+from vhdtools.checksums import crc64_base64
 from vhdtools.errors import ChecksumError, TargetMissingError, TargetRefusedError, UnavailableError
 from vhdtools.ranges import PAGE, PageRange, align_down
 from vhdtools.target.blob_session import BlobSession
@@ -24,6 +26,7 @@ from vhdtools.target.service_errors import command_names
 __all__ = ["PageRangeLister", "PageReader", "get_state", "put_page"]
 
 _CRC64 = "x-ms-content-crc64"
+_MD5 = "Content-MD5"
 _KINDS = {BlobType.BLOCKBLOB: "a block blob", BlobType.APPENDBLOB: "an append blob"}
 _MIN_SEGMENT = 4 * 1024 * 1024
 
@@ -59,23 +62,27 @@ def get_state(session: BlobSession) -> TargetState | None:
 def put_page(
     session: BlobSession, offset: int, data: memoryview, crc64: int, lease_id: str | None
 ) -> bool:
-    """Put Page with the data's CRC-64; whether the service confirmed it. Raises ChecksumError."""
+    """Put Page with the data's CRC-64; whether the service confirmed it. Raises ChecksumError.
+
+    To a service whose version of the API has no CRC-64, an MD5 is sent in its place.
+    """
     length = len(data)
     headers = {
         "Content-Length": str(length),
         "Content-Type": "application/octet-stream",
         "x-ms-page-write": "update",
         "x-ms-range": f"bytes={offset}-{offset + length - 1}",
-        _CRC64: crc64_base64(crc64),
     }
+    name, checksum = _checksum(session, data, crc64)
+    headers[name] = checksum
     if lease_id is not None:
         headers["x-ms-lease-id"] = lease_id
     reply = session.send("PUT", "?comp=page", headers, 201, offset=offset, body=data)
-    return _confirmed(session, reply.headers.get(_CRC64), crc64, offset)
+    return _confirmed(session, reply.headers.get(name), checksum, offset)
 
 
 class PageReader:
-    """Get Blob, a range at a time, checked by CRC-64.
+    """Get Blob, a range at a time, checked by CRC-64, or MD5 where the API's version is older.
 
     The service computes one for ranges of up to 4 MiB. An emulator that cannot says so at the
     first request, and is not asked again.
@@ -99,7 +106,8 @@ class PageReader:
     def _read(self, offset: int, buffer: memoryview, *, checked: bool) -> None:
         headers = {"x-ms-range": f"bytes={offset}-{offset + len(buffer) - 1}"}
         if checked:
-            headers["x-ms-range-get-content-crc64"] = "true"
+            kind = "crc64" if self._session.version.has_crc64 else "md5"
+            headers[f"x-ms-range-get-content-{kind}"] = "true"
         reply = self._session.send("GET", "", headers, 206, offset=offset, into=buffer).headers
         length = reply.get("Content-Length", "an unknown number of")
         if length != str(len(buffer)):
@@ -110,7 +118,9 @@ class PageReader:
                 offset,
             )
         if _CRC64 in reply:
-            _confirmed(self._session, reply[_CRC64], crc64_of(buffer), offset)
+            _confirmed(self._session, reply[_CRC64], crc64_base64(crc64_of(buffer)), offset)
+        elif checked and _MD5 in reply:
+            _confirmed(self._session, reply[_MD5], _md5(buffer), offset)
 
 
 class PageRangeLister:
@@ -160,16 +170,23 @@ class PageRangeLister:
                 return
 
 
-def _confirmed(session: BlobSession, reply: str | None, crc64: int, offset: int) -> bool:
+def _checksum(session: BlobSession, data: memoryview, crc64: int) -> tuple[str, str]:
+    """The header that carries the checksum of `data`, and its value."""
+    if session.version.has_crc64:
+        return _CRC64, crc64_base64(crc64)
+    return _MD5, _md5(data)
+
+
+def _md5(data: memoryview) -> str:
+    return b64encode(hashlib.md5(data, usedforsecurity=False).digest()).decode("ascii")
+
+
+def _confirmed(session: BlobSession, reply: str | None, sent: str, offset: int) -> bool:
     if reply is None:
         return False
-    try:
-        same = crc64_from_base64(reply) == crc64
-    except ValueError:
-        same = False
-    if not same:
+    if reply.strip() != sent:
         raise ChecksumError(
-            session.name, "the CRC-64 in the service's answer is not that of the data", "", offset
+            session.name, "the checksum in the service's answer is not that of the data", "", offset
         )
     return True
 

@@ -16,11 +16,12 @@ from email.utils import parsedate_to_datetime
 
 from vhdtools.errors import AccessError, TargetError, TargetRefusedError, UnavailableError
 from vhdtools.target.access_meanings import ACCESS_DETAILS
+from vhdtools.target.api_version import refuses_version
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.denial import Attempt, why_denied
 from vhdtools.target.network import is_loopback
 from vhdtools.target.remedies import DISK_ACCESS, Meaning
-from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, FOREIGN
+from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, FOREIGN, UNKNOWN_VERSION
 from vhdtools.text import redact
 
 __all__ = [
@@ -171,6 +172,8 @@ def _meaning(answer: ServiceAnswer) -> Meaning:
                 return meaning
     if answer.code == "InvalidHeaderValue" and "x-ms-blob-type" in answer.detail.lower():
         return BY_CODE["BlobTypeNotSupported"]
+    if refuses_version(answer.status, answer.code, answer.detail, head=False):
+        return UNKNOWN_VERSION
     if answer.code in BY_CODE:
         return BY_CODE[answer.code]
     if answer.status in BY_STATUS:

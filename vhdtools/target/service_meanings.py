@@ -27,7 +27,7 @@ from vhdtools.target.remedies import (
     Meaning,
 )
 
-__all__ = ["BY_CODE", "BY_STATUS", "FAILING", "FOREIGN"]
+__all__ = ["BY_CODE", "BY_STATUS", "FAILING", "FOREIGN", "UNKNOWN_VERSION"]
 
 
 _HELD = Meaning(TargetBusyError, "another program holds a lease on the blob", OTHER_WRITER)
@@ -70,11 +70,6 @@ BY_CODE: dict[str, Meaning] = {
     "Md5Mismatch": Meaning(ChecksumError, "the data arrived damaged: its MD5 is another"),
     "InvalidHeaderValue": Meaning(
         TargetRefusedError, "the service does not accept the value of a header: {detail}", REPORT
-    ),
-    "UnsupportedRestVersion": Meaning(
-        TargetRefusedError,
-        "the service does not know this version of the API: {detail}",
-        "Check that the URL is that of the blob service (https://ACCOUNT.blob.…).",
     ),
     "InvalidInput": Meaning(TargetRefusedError, "the service found the request wrong: {detail}"),
     **dict.fromkeys(
@@ -271,6 +266,13 @@ BY_CODE: dict[str, Meaning] = {
     "TooManyRequests": Meaning(UnavailableError, "the service asks for fewer requests"),
     "NotImplemented": Meaning(TargetRefusedError, "the service cannot do this: {detail}"),
 }
+
+UNKNOWN_VERSION = Meaning(
+    TargetRefusedError,
+    "the service does not know this version of the API: {detail}",
+    "Leave out --api-version and AZCOPY_DEFAULT_SERVICE_API_VERSION: then the newest version that "
+    "the service knows is used. Or update the emulator.",
+)
 
 BY_STATUS: dict[int, Meaning] = {
     400: Meaning(TargetRefusedError, "the service found the request wrong: {detail}"),

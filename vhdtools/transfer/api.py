@@ -40,6 +40,7 @@ def upload(
     connection_string: str | None = None,
     managed_disk: bool = False,
     refresh: Refresh | None = None,
+    api_version: str | None = None,
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -53,7 +54,8 @@ def upload(
     (text, or an AzureSasCredential), an account key (text, or an AzureNamedKeyCredential), or a
     TokenCredential; `refresh` is called for a fresh one when the service says that it expired.
     `managed_disk` says that the URL is a managed disk's upload SAS (known by itself where the host
-    is md-…). `parent_dirs`, `raw_parent`, `size_rule` and `fixed_base` are those of
+    is md-…). `api_version` is the version of the service's REST API to use, by default the newest
+    that it knows. `parent_dirs`, `raw_parent`, `size_rule` and `fixed_base` are those of
     `vhdtools.open`. Set `stop` from another thread to end in order.
 
     Raises NotUploadableError for a disk with error findings, UsageError for a destination that
@@ -78,6 +80,8 @@ def upload(
                 managed_disk=managed_disk,
                 refresh=refresh,
                 workers=options.workers,
+                api_version=api_version,
+                note=options.progress.note,
             )
         )
         _check_not_itself(image, target)
@@ -118,6 +122,7 @@ def verify(
     credential: Any = None,
     connection_string: str | None = None,
     refresh: Refresh | None = None,
+    api_version: str | None = None,
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -146,6 +151,8 @@ def verify(
                 managed_disk=False,
                 refresh=refresh,
                 workers=workers,
+                api_version=api_version,
+                note=None if progress is None else progress.note,
             )
         )
         return verify_image(
