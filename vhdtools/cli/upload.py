@@ -18,7 +18,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json, tell
+from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
@@ -114,17 +114,18 @@ def upload(
         account_name=account_name,
         cloud=cloud,
     )
-    target = credentials.open_target(
-        destination,
-        workers=workers,
-        managed_disk=managed_disk,
-        api_version=api_version,
-        note=tell,
-    )
     with (
-        closing(target),
         stop_on_signals() as stop,
         shown_progress("none" if no_progress else progress) as shown,
+        closing(
+            credentials.open_target(
+                destination,
+                workers=workers,
+                managed_disk=managed_disk,
+                api_version=api_version,
+                note=shown.note,
+            )
+        ) as target,
     ):
         options = UploadOptions(
             overwrite=overwrite,

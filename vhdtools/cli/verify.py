@@ -16,7 +16,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json, tell
+from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
@@ -67,13 +67,14 @@ def verify(
         account_name=account_name,
         cloud=cloud,
     )
-    target = credentials.open_target(
-        destination, workers=workers, api_version=api_version, note=tell
-    )
     with (
-        closing(target),
         stop_on_signals() as stop,
         shown_progress("none" if no_progress else progress) as shown,
+        closing(
+            credentials.open_target(
+                destination, workers=workers, api_version=api_version, note=shown.note
+            )
+        ) as target,
         json_on_difference(as_json),
     ):
         result = verify_disk(
