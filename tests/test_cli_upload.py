@@ -148,6 +148,10 @@ class TestJson:
             "content_md5": None,
         }
         assert isinstance(result.pop("elapsed_seconds"), float)
+        reading = result.pop("reading")
+        assert reading["size"]["choice"] == "current"
+        assert reading["base"] is None
+        assert reading["bitmaps"]["contested"] is False
         assert result == expected
         assert blob == expected_blob(disk)
 

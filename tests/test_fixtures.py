@@ -21,7 +21,6 @@ LARGEST_CONVERTED = 64 * 1024 * 1024
 QEMU_DIFFERS = {
     "crafted/q-copy-badck.vhd": "refuses a bad checksum of the copy",
     "crafted/q-copy-differs.vhd": "believes the copy, where the footer at the end counts",
-    "crafted/q-vpc-chs.vhd": "is told to go by the current size, where geometry counts",
     "field/D1-dynamic-in-fixed.vhd": "believes the inner disk's footer at byte 0",
     "field/N1-fixed-extended-1M.vhd": "does not look for a footer in front of the end",
 }

@@ -41,7 +41,7 @@ def folder() -> Iterator[Path]:
 @given(recipe=st.one_of(dynamic_recipes(), fixed_recipes), data=st.data())
 def test_disks_read_as_they_were_written(folder: Path, recipe: Recipe, data: st.DataObject) -> None:
     expected = guest_view(recipe.content)
-    with open_image(place(folder / "disk.vhd", recipe)) as image:
+    with open_image(place(folder / "disk.vhd", recipe), bitmap_rule="bitmap") as image:
         assert_reads(image, expected)
         offset = data.draw(st.integers(0, len(expected)))
         length = data.draw(st.integers(0, len(expected) - offset))
@@ -91,7 +91,7 @@ def test_chains_read_through_their_bitmaps(
     expected = b""
     for recipe in reversed(chain):
         expected = _over(recipe.content, expected)
-    with open_image(folder / "0.vhd") as image:
+    with open_image(folder / "0.vhd", bitmap_rule="bitmap") as image:
         assert_reads(image, expected)
         start = data.draw(st.integers(0, len(chain[0].content))) * SECTOR
         position = start
@@ -124,7 +124,7 @@ def test_bitmaps_of_dynamic_disks_hide_what_is_under_clear_bits(tmp_path: Path) 
     word = "A-B-----" * 4
     recipe = Recipe(word, under_clear=0xEE)
     assert b"\xee" * SECTOR in build(recipe)
-    with open_image(place(tmp_path / "disk.vhd", recipe)) as image:
+    with open_image(place(tmp_path / "disk.vhd", recipe), bitmap_rule="bitmap") as image:
         assert_reads(image, guest_view(word))
         assert list(image.extents())[:4] == [
             Extent(0, SECTOR, zero=False),

@@ -28,7 +28,7 @@ def folder() -> Iterator[Path]:
 
 
 def deep(path: Path) -> DeepResult:
-    result = inspect(path, deep=True).deep
+    result = inspect(path, deep=True, bitmap_rule="bitmap").deep
     assert result is not None
     return result
 
@@ -79,13 +79,15 @@ def clear_over_data(inspection: Inspection) -> list[tuple[Level, int | None]]:
 
 def test_data_under_clear_bits_is_counted(tmp_path: Path) -> None:
     recipe = Recipe("AA--AAAA" + "AAAA---A", under_clear=0x5A)
-    inspection = inspect(place(tmp_path / "disk.vhd", recipe), deep=True)
+    path = place(tmp_path / "disk.vhd", recipe)
+    first = 2048 + 512 + 2 * 512
+    assert clear_over_data(inspect(path, deep=True)) == [(Level.ERROR, first)]
+    inspection = inspect(path, deep=True, bitmap_rule="bitmap")
     assert inspection.deep is not None
     assert inspection.deep.blocks is not None
     assert inspection.deep.blocks.clear_over_data == 5
-    first = 2048 + 512 + 2 * 512
     assert clear_over_data(inspection) == [(Level.WARNING, first)]
-    # By the contract such sectors read as zeros, and the CRC-64 agrees.
+    # By that rule such sectors read as zeros, and the CRC-64 agrees.
     assert inspection.deep.crc64 == crc64(guest_view(recipe.content))
     assert not inspection.has_errors
 

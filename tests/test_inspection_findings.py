@@ -71,6 +71,16 @@ def own_bytes(data: bytes) -> Callable[[Path], Path]:
     return lambda folder: write(folder / "disk.vhd", data)
 
 
+def a_gpt_that_ends_at_the_geometry(folder: Path) -> Path:
+    """2,040 of 2,048 sectors, and data in the last one."""
+    recipe = fixed(2047 * "0" + "Z", footer={"creator_application": b"vpc "})
+    disk = bytearray(build(recipe))
+    protective = bytes(446) + bytes([0, 0, 0, 0, 0xEE, 0, 0, 0])
+    disk[:512] = (protective + struct.pack("<II", 1, 2039)).ljust(510, b"\0") + b"\x55\xaa"
+    disk[512:520] = disk[2039 * 512 : 2039 * 512 + 8] = b"EFI PART"
+    return write(folder / "disk.vhd", bytes(disk))
+
+
 def beside_its_parent(recipe: Recipe, parent: Recipe | None = None) -> Callable[[Path], Path]:
     """The child, and a sound dynamic parent next to it."""
 
@@ -256,6 +266,8 @@ CASES = [
         footer(creator_application=b"vpc ", cylinders=30),
         END + 48,
     ),
+    Case("size-by-current", fixed(footer={"creator_application": b"vpc "}), FIXED_END + 48),
+    Case("size-undecided", a_gpt_that_ends_at_the_geometry, FIXED_END + 48),
     Case("original-size-differs", footer(original_size=512), END + 40),
     *(
         Case("header-outside-file", dynamic(footer={"data_offset": offset}), END + 16)

@@ -74,7 +74,7 @@ def inspection(folder: Path, data: bytes) -> None:
     """Inspection never raises, what it says can be shown, and it agrees with reading."""
     path = place_input(folder, data)
     raw_parent = bool(data[:1] and data[0] & 1)
-    found = inspect(path, deep=True, raw_parent=raw_parent)
+    found = inspect(path, deep=True, raw_parent=raw_parent, bitmap_rule="bitmap")
     for finding in found.findings:
         assert finding.code in CATALOGUE
         assert finding.message
@@ -82,7 +82,7 @@ def inspection(folder: Path, data: bytes) -> None:
     shown = _STYLE.sub("", inspection_text(found))
     assert all(character.isprintable() or character == "\n" for character in shown)
     try:
-        open_image(path, raw_parent=raw_parent).close()
+        open_image(path, raw_parent=raw_parent, bitmap_rule="bitmap").close()
         opened = True
     except ImageError:
         opened = False
@@ -104,7 +104,7 @@ def reading(folder: Path, data: bytes) -> None:
     """A disk that opens is tiled by its extents, and reads alike however it is read."""
     path = place_input(folder, data)
     try:
-        image = open_image(path, raw_parent=True, fixed_base="end")
+        image = open_image(path, raw_parent=True, fixed_base="end", bitmap_rule="bitmap")
     except ImageError:
         return
     with image:

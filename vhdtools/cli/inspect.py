@@ -97,7 +97,9 @@ def inspect(
     retries = (retry_delay, max_retry_delay, patience)
     access = _Access(connection_string, sas_file, account_name, cloud, api_version, retries)
     views = _given({"map": map_to, "bat": bat, "hex": hex_of})
-    for_files = _given({key: value for key, value in reading.items() if key != "size_rule"})
+    for_files = _given(
+        {key: value for key, value in reading.items() if key != "size_rule" and value != "auto"}
+    )
     if views:
         _refuse(f"{views[0]} does not go with", _given({"json": as_json, "deep": deep}))
         _refuse("--map does not go with", views[1:] if map_to else [])

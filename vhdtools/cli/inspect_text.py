@@ -59,6 +59,9 @@ def _summary(inspection: Inspection, width: int) -> list[str]:
         lines.append(f"  {what}")
     else:
         lines.append(paragraph(_what(inspection, inspection.virtual_size), 2, width))
+    lines += [
+        paragraph(f"Reading: {choice.text}", 2, width) for choice in inspection.reading.contested
+    ]
     lines.append("  " + _counts(inspection.findings))
     if inspection.azure.upload_size is not None:
         lines += _azure_summary(inspection.azure, width)

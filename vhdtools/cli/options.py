@@ -79,13 +79,21 @@ disk_options = _together(
         type=click.Choice(["auto", "current", "geometry"]),
         default="auto",
         show_default=True,
-        help="Which of its sizes the disk has.",
+        help="Which footer field gives the virtual size; auto: as the file shows.",
     ),
     click.option(
         "--fixed-base",
         "fixed_base",
         type=click.Choice(["start", "end"]),
         help="Where the data of a fixed disk lies whose file is longer than it should be.",
+    ),
+    click.option(
+        "--bitmap-rule",
+        "bitmap_rule",
+        type=click.Choice(["auto", "bitmap", "data"]),
+        default="auto",
+        show_default=True,
+        help="What counts in an allocated block: its sector bitmap, or all of its data.",
     ),
 )
 """How to read a disk."""

@@ -10,6 +10,7 @@ from typing import Any
 from vhdtools.cli.formatting import format_size
 from vhdtools.cli.output import say_json
 from vhdtools.errors import VerificationError
+from vhdtools.image import Reading
 from vhdtools.transfer import UploadResult, VerifyResult
 from vhdtools.transfer.preview import Outlook, UploadPreview
 
@@ -46,6 +47,7 @@ def result_text(result: UploadResult) -> str:
     else:
         head = f"Uploaded: {result.blob_url}"
     rows = [("blob", f"{format_size(result.blob_size)}, a fixed VHD")]
+    rows += _reading_rows(result.reading)
     if result.padded_bytes:
         rows.append(
             ("padded", f"{result.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
@@ -94,6 +96,7 @@ def verify_text(result: VerifyResult) -> str:
     )
     rows = [
         ("blob", format_size(result.blob_size)),
+        *_reading_rows(result.reading),
         ("read back", f"{format_size(result.read_bytes)}; the rest is in no page range"),
         ("footer", footer),
         ("CRC-64", f"{result.crc64:016x}"),
@@ -139,6 +142,7 @@ def preview_text(preview: UploadPreview, credentials: str) -> str:
         ("now", _OUTLOOKS[preview.outlook].format(at=format_size(preview.resume_at))),
         ("credentials", credentials),
     ]
+    rows[1:1] = _reading_rows(preview.reading)
     if preview.padded_bytes:
         rows.insert(
             1, ("padded", f"{preview.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
@@ -149,6 +153,11 @@ def preview_text(preview: UploadPreview, credentials: str) -> str:
 def preview_to_json(preview: UploadPreview, credentials: str) -> dict[str, Any]:
     """What a dry run found, as JSON."""
     return {"dry_run": True, **asdict(preview), "credentials": credentials}
+
+
+def _reading_rows(reading: Reading) -> list[tuple[str, str]]:
+    """A line for each choice that another program may make in another way."""
+    return [("reading", choice.text) for choice in reading.contested]
 
 
 def _confirmation(result: UploadResult) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from vhdtools.image.parents import ParentSearch, find_parent
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.size import SizeRule
 from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.source import Source
@@ -23,11 +24,12 @@ MAX_CHAIN_BYTES = 256 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """One disk of a chain: its open file, what is in it, and whether that can be read."""
+    """One disk of a chain: its open file, what is in it, whether that can be read, and how."""
 
     source: Source
     structure: Structure
     soundness: Soundness
+    reading: Reading = UNQUESTIONED
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from types import TracebackType
 
 from vhdtools.image.pieces import check_start, checked_view
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.source import Source, data_runs
 from vhdtools.image.zeros import fill_zeros
 from vhdtools.layout import Footer
@@ -18,9 +19,17 @@ __all__ = ["FlatImage"]
 class FlatImage:
     """A `DiskImage` of `size` bytes from byte `base` of `source`, which it owns."""
 
-    __slots__ = ("_base", "_size", "_source", "footer", "virtual_size")
+    __slots__ = ("_base", "_size", "_source", "footer", "reading", "virtual_size")
 
-    def __init__(self, source: Source, base: int, size: int, footer: Footer | None) -> None:
+    def __init__(
+        self,
+        source: Source,
+        base: int,
+        size: int,
+        footer: Footer | None,
+        reading: Reading = UNQUESTIONED,
+    ) -> None:
+        self.reading = reading
         self._source = source
         self._base = base
         self._size = size

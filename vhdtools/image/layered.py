@@ -13,6 +13,7 @@ from types import TracebackType
 from vhdtools.image.blocks import BlockFile
 from vhdtools.image.flat import FlatImage
 from vhdtools.image.pieces import check_start, checked_view
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.zeros import fill_zeros
 from vhdtools.layout import Footer
 from vhdtools.layout.bitmap import SECTOR
@@ -27,9 +28,16 @@ class LayeredImage:
     Owns all of them. Where a layer is smaller than the one above, what it lacks is zeros.
     """
 
-    __slots__ = ("_base", "_layers", "footer", "virtual_size")
+    __slots__ = ("_base", "_layers", "footer", "reading", "virtual_size")
 
-    def __init__(self, layers: Sequence[BlockFile], base: FlatImage | None, footer: Footer) -> None:
+    def __init__(
+        self,
+        layers: Sequence[BlockFile],
+        base: FlatImage | None,
+        footer: Footer,
+        reading: Reading = UNQUESTIONED,
+    ) -> None:
+        self.reading = reading
         self._layers = tuple(layers)
         self._base = base
         self.footer: Footer | None = footer

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import Literal, TypeAlias
 
 from vhdtools.errors import (
     DamagedImageError,
@@ -14,24 +13,20 @@ from vhdtools.errors import (
     UnsupportedImageError,
     UsageError,
 )
-from vhdtools.image.blocks import BlockFile
-from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link, follow_chain
+from vhdtools.image.assembling import Unsure, image_of
+from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
+from vhdtools.image.deciding import Rules, decide_chain
 from vhdtools.image.disk_image import DiskImage
-from vhdtools.image.flat import FlatImage
 from vhdtools.image.identify import identify
-from vhdtools.image.layered import LayeredImage
 from vhdtools.image.parents import ParentSearch
+from vhdtools.image.reading import BitmapRule, FixedBase
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
 from vhdtools.inputs import local_folders, local_path, refuse_secret
-from vhdtools.layout import FOOTER_SIZE
 from vhdtools.text import printable
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
-
-FixedBase: TypeAlias = Literal["start", "end"]
-"""Where a fixed disk begins in a file that is too long for it."""
 
 _PLACES_TOLD = 12
 
@@ -43,6 +38,7 @@ def open(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
 ) -> DiskImage:
     """Open a fixed, dynamic or differencing VHD for reading, its parents included.
 
@@ -51,11 +47,16 @@ def open(
     disk says they are; a parent is known by its unique id.
     `raw_parent`: allow a parent that is a raw file, as blktap makes them, or a VHD with a null
     id, where the child asks for no id, so that only its name vouches for it.
-    `size_rule`: what the virtual size is, for every disk of the chain: "auto" (the habit of the
-    program that made it, see `guest_size`), "current" (the current size) or "geometry".
+    `size_rule`: what the virtual size is: "current" (the current size), "geometry", or "auto":
+    what the file shows decides, then the habit of the program that made it.
     `fixed_base`: where a fixed disk, or a fixed parent, begins in a file that is longer than disk
-    and footer: at the file's "start", or so that it ends at the footer ("end"). None refuses such
-    a file.
+    and footer: at the file's "start", or so that it ends at the footer ("end"). None: where its
+    partition table shows, else such a file is refused.
+    `bitmap_rule`: what counts in an allocated block of a dynamic or differencing disk: "bitmap"
+    (a sector whose bit is clear is not in it), "data" (all of it is), or "auto": a valid batmap,
+    then the sector bitmap, and what lies under a clear bit of a dynamic disk must be zeros, or
+    reading it raises DamagedImageError.
+    What was decided is the image's `reading`.
 
     The virtual size is in whole sectors; where the disk's own is not (pvhd writes such), the last
     sector is filled up with zeros.
@@ -64,34 +65,43 @@ def open(
     UnrecognizedImageError (not a VHD), DamagedImageError, UnsupportedImageError, ParentError, and
     UsageError for an option that is none of the above.
     """
-    check_options(path, size_rule, fixed_base)
-    chain = open_chain(path, size_rule=size_rule, parent_dirs=parent_dirs, raw_parent=raw_parent)
+    rules = check_options(path, size_rule, fixed_base, bitmap_rule)
+    chain = open_chain(path, rules, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
-        return assemble(chain, fixed_base)
+        return assemble(chain, bitmap_rule)
     except BaseException:
         chain.close()
         raise
 
 
 def check_options(
-    path: str | os.PathLike[str], size_rule: SizeRule, fixed_base: FixedBase | None
-) -> None:
-    """Raise UsageError for a path that is a URL, and a size rule or base that does not exist."""
+    path: str | os.PathLike[str],
+    size_rule: SizeRule,
+    fixed_base: FixedBase | None,
+    bitmap_rule: BitmapRule = "auto",
+) -> Rules:
+    """The rules as one; UsageError for a path that is a URL, and a rule that does not exist."""
     local_path(path)
     refuse_secret("size rule", str(size_rule))
     refuse_secret("fixed base", str(fixed_base))
+    refuse_secret("bitmap rule", str(bitmap_rule))
     if size_rule not in ("auto", "current", "geometry"):
         raise UsageError(
             str(path), f"there is no size rule {size_rule!r}", "Use auto, current or geometry."
         )
     if fixed_base not in (None, "start", "end"):
         raise UsageError(str(path), f"a fixed disk has no base {fixed_base!r}", "Use start or end.")
+    if bitmap_rule not in ("auto", "bitmap", "data"):
+        raise UsageError(
+            str(path), f"there is no bitmap rule {bitmap_rule!r}", "Use auto, bitmap or data."
+        )
+    return Rules(size_rule, fixed_base, bitmap_rule)
 
 
 def open_chain(
     path: str | os.PathLike[str],
+    rules: Rules,
     *,
-    size_rule: SizeRule = "auto",
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
 ) -> Chain:
@@ -108,10 +118,10 @@ def open_chain(
     except BaseException:
         source.close()
         raise
-    return follow_chain(
+    return decide_chain(
         source,
         structure,
-        size_rule=size_rule,
+        rules,
         parent_dirs=folders,
         raw_parent=raw_parent,
     )
@@ -123,11 +133,14 @@ def unrecognized(source: Source) -> ImageError:
     return UnrecognizedImageError(str(source.path), found.problem, found.remedy)
 
 
-def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
+def assemble(
+    chain: Chain, bitmap_rule: BitmapRule = "auto", *, unsure: Unsure = "checked"
+) -> DiskImage:
     """The image of a chain's first disk, which owns the chain's files from now on.
 
-    `fixed_base` as for `open`. Raises DamagedImageError, UnsupportedImageError and ParentError
-    where the chain cannot be read; the files stay open, and the caller's, then.
+    `bitmap_rule` as for `open`; `unsure` is what a clear bit means where it says nothing. Raises
+    DamagedImageError, UnsupportedImageError and ParentError where the chain cannot be read; the
+    files stay open, and the caller's, then.
     """
     for link in chain.links:
         _refuse_flaws(link)
@@ -146,22 +159,11 @@ def assemble(chain: Chain, fixed_base: FixedBase | None = None) -> DiskImage:
             f"take more than {MAX_CHAIN_BYTES >> 20} MiB of memory",
             "Merge some of the disks into one.",
         )
-    layers = []
-    base = None
-    if chain.raw is not None:
-        base = FlatImage(chain.raw, 0, chain.raw.size, None)
-    for number, link in enumerate(chain.links):
-        footer, header = link.structure.footer, link.structure.header
-        size = _held_size(link) if number else link.soundness.guest_size
-        if header is not None:
-            layers.append(BlockFile(link.source, link.structure.bat, header.block_size, size))
-        else:
-            base = FlatImage(link.source, _base_of(link, fixed_base), size, footer)
-    if not layers and base is not None:
-        return base
-    footer = chain.links[0].structure.footer
-    assert footer is not None
-    return LayeredImage(layers, base, footer)
+    for link in chain.links:
+        _refuse_unknown_base(link)
+    return image_of(
+        chain, chain.links[0].soundness.guest_size, bitmap_rule=bitmap_rule, unsure=unsure
+    )
 
 
 def _refuse_flaws(link: Link) -> None:
@@ -170,25 +172,9 @@ def _refuse_flaws(link: Link) -> None:
         raise kind(str(link.structure.path), flaw.problem, flaw.remedy, flaw.offset)
 
 
-def _held_size(link: Link) -> int:
-    """How far a parent is read: as far as its file holds its current size.
-
-    The size rule says what the guest of the first disk sees. A parent cut at its geometry would
-    lack what its child, of the full size, was made over.
-    """
-    footer, header = link.structure.footer, link.structure.header
-    if footer is None:
-        return link.soundness.guest_size
-    if header is not None:
-        held = len(link.structure.bat) * header.block_size
-    else:
-        held = link.source.size - FOOTER_SIZE
-    return max(link.soundness.guest_size, min(footer.current_size, held))
-
-
-def _base_of(link: Link, fixed_base: FixedBase | None) -> int:
+def _refuse_unknown_base(link: Link) -> None:
     surplus = link.soundness.surplus
-    if surplus and fixed_base is None:
+    if surplus and link.reading.base is None:
         raise DamagedImageError(
             str(link.structure.path),
             f"the file is {surplus:,} bytes longer than the fixed disk in it needs, "
@@ -196,7 +182,6 @@ def _base_of(link: Link, fixed_base: FixedBase | None) -> int:
             "Say whether it begins at the file's start (as qemu reads it) or ends at the footer "
             "(as 7-Zip does): fixed_base, or --fixed-base, start or end.",
         )
-    return surplus if fixed_base == "end" else 0
 
 
 def _parent_error(child: Link, search: ParentSearch) -> ParentError:

@@ -77,7 +77,7 @@ def examine(structure: Structure, size_rule: SizeRule = "auto") -> Soundness:
     size = guest_size(footer, size_rule)
     flaws = list(_footer_flaws(structure, footer, size))
     if footer.disk_type == DiskType.FIXED:
-        flaws += _fixed_flaws(structure, footer, size)
+        flaws += _fixed_flaws(structure, footer, size, size_rule)
         needed = align_up(max(size, footer.current_size), SECTOR)
         surplus = max(0, structure.data_end - needed)
         return Soundness(size, tuple(flaws), surplus)
@@ -198,8 +198,11 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
         )
 
 
-def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Flaw]:
+def _fixed_flaws(structure: Structure, footer: Footer, size: int, rule: SizeRule) -> Iterator[Flaw]:
     yield from _type_flaws(structure, footer)
+    of_geometry = structure.data_end == footer.geometry.size < footer.current_size
+    if of_geometry and rule == "geometry":
+        return
     if structure.end_footer is None:
         yield Flaw(
             "fixed-without-end",
@@ -212,7 +215,10 @@ def _fixed_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[Fl
             f"the disk has {max(size, footer.current_size):,} bytes by its footer, "
             f"the file only {structure.data_end:,} in front of it",
             structure.data_end,
-            "The file was cut: copy it again.",
+            "If the disk has the geometry's size, which the file has room for, say so: size_rule, "
+            "or --size-rule, geometry."
+            if of_geometry
+            else "The file was cut: copy it again.",
         )
 
 

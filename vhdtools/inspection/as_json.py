@@ -12,6 +12,7 @@ from typing import Any
 
 from vhdtools.image.footers import FoundFooter
 from vhdtools.image.locators import FoundLocator
+from vhdtools.image.reading import Reading
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.azure import AzureVerdict
 from vhdtools.inspection.describe import (
@@ -28,7 +29,7 @@ from vhdtools.inspection.report import Inspection
 from vhdtools.layout import EPOCH, NO_DATA_OFFSET, DynamicHeader
 from vhdtools.ranges import PAGE
 
-__all__ = ["as_json"]
+__all__ = ["as_json", "reading_as_json"]
 
 
 def as_json(inspection: Inspection) -> dict[str, Any]:
@@ -43,6 +44,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "file_size": inspection.file_size,
         "allocated_bytes": inspection.allocated_bytes,
         "sizes": _sizes(inspection),
+        "reading": reading_as_json(inspection.reading),
         "footer": _footer(used),
         "footer_used": _which(structure),
         "end_footer": None if structure is None else _footer(structure.end_footer),
@@ -70,6 +72,11 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         "deep": None if inspection.deep is None else inspection.deep.to_json(),
         "remote": _remote(inspection),
     }
+
+
+def reading_as_json(reading: Reading) -> dict[str, Any]:
+    """What was chosen where a file can be read in two ways; also in the results of transfers."""
+    return asdict(reading)
 
 
 def _which(structure: Structure | None) -> str | None:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from vhdtools.checksums import crc64, crc64_combine, crc64_zeros
+from vhdtools.image.batmap import blocks_called_full, is_called_full
 from vhdtools.image.buffer import page_buffer
+from vhdtools.image.chain import Link
 from vhdtools.image.disk_image import DiskImage
-from vhdtools.image.source import Source, data_runs
-from vhdtools.image.structure import Structure
+from vhdtools.image.source import data_runs
 from vhdtools.image.zeros import is_zero
 from vhdtools.layout import UNALLOCATED, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
@@ -27,10 +28,10 @@ _PIECE = 1 << 20
 class BlockStatistics:
     """The blocks of a dynamic or differencing disk, looked at one by one.
 
-    Of `allocated` blocks, `full` have every sector's bit set, `empty` none; `all_zero` hold
-    nothing but zeros where they count. `sectors_set` is the sum of set bits. `clear_over_data`
-    sectors have a clear bit and are not zero, the first of them at byte `first_clear_over_data`
-    of the file (None where there is none).
+    Of `allocated` blocks, `full` have every sector's bit set (or are full by the batmap), `empty`
+    none; `all_zero` hold nothing but zeros, whatever their bits say. `sectors_set` is the sum of
+    set bits. `clear_over_data` sectors have a clear bit and are not zero, the first of them at
+    byte `first_clear_over_data` of the file (None where there is none).
     """
 
     allocated: int
@@ -63,19 +64,13 @@ class DeepResult:
         return {**asdict(self), "crc64": f"{self.crc64:016x}"}
 
 
-def read_all(
-    image: DiskImage,
-    source: Source,
-    structure: Structure,
-    guest_size: int,
-    progress: Progress,
-) -> DeepResult:
-    """Read all of `image`, and all blocks of its first file, `source`, once.
+def read_all(image: DiskImage, link: Link, progress: Progress) -> DeepResult:
+    """Read all of `image`, and all blocks of its first file, that of `link`, once.
 
     Holes, unallocated blocks and clear bits are not read for the content. Memory is bounded by a
     piece of 1 MiB and a block's sector bitmap. Raises SourceReadError, DamagedImageError.
     """
-    survey = _Survey(source, structure, guest_size) if structure.header is not None else None
+    survey = _Survey(link) if link.structure.header is not None else None
     checksum = data_pages = 0
     buffer = page_buffer(_PIECE)
     with closing(progress.task("reading", image.virtual_size, subject=str(image.path))) as task:
@@ -124,14 +119,18 @@ def _nonzero_pages(view: memoryview, size: int) -> int:
 class _Survey:
     """Looks at blocks in the disk's order, each shortly before its content is read."""
 
-    def __init__(self, source: Source, structure: Structure, guest_size: int) -> None:
+    def __init__(self, link: Link) -> None:
+        structure, size = link.structure, link.soundness.guest_size
         header = structure.header
         assert header is not None
-        self._source = source
+        self._source = link.source
         self._bat = structure.bat
         self._block_size = header.block_size
-        self._guest_size = guest_size
-        self._needed = min(len(structure.bat), -(-guest_size // header.block_size))
+        self._guest_size = size
+        self._needed = min(len(structure.bat), -(-size // header.block_size))
+        made = link.reading.bitmaps
+        by_batmap = made is None or made.choice == "auto"
+        self._called_full = blocks_called_full(structure) if by_batmap else b""
         self._pending = self._allocated()
         self._next = next(self._pending, None)
         self._blocks = self._full = self._empty = self._all_zero = self._set = self._clear = 0
@@ -164,10 +163,12 @@ class _Survey:
         place = self._bat[block] * SECTOR
         size = bitmap_size(self._block_size)
         bitmap = self._source.read(place, size)
+        if is_called_full(self._called_full, block):
+            bitmap = b"\xff" * size
         # What lies past the disk's end is nobody's, in the last block.
         length = min(self._block_size, self._guest_size - block * self._block_size)
         sectors = -(-length // SECTOR)
-        set_bits = 0
+        set_bits, clear_before = 0, self._clear
         zero = True
         for first, count, is_set in runs(bitmap, 0, sectors):
             offset = place + size + first * SECTOR
@@ -180,7 +181,7 @@ class _Survey:
         self._set += set_bits
         self._full += set_bits == sectors
         self._empty += set_bits == 0
-        self._all_zero += zero
+        self._all_zero += zero and self._clear == clear_before
 
     def _is_zero(self, offset: int, length: int) -> bool:
         return all(is_zero(piece) for _, piece in self._pieces(offset, length))

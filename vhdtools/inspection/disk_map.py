@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from vhdtools.errors import UsageError
-from vhdtools.image import FixedBase, SizeRule
-from vhdtools.image.blocks import BlockFile
+from vhdtools.image import BitmapRule, FixedBase, SizeRule
+from vhdtools.image.assembling import layer_of
 from vhdtools.image.chain import Link
 from vhdtools.image.opening import assemble, check_options, open_chain
 from vhdtools.ranges import PAGE, PageRange, align_up, coalesce
@@ -60,25 +60,27 @@ def map_disk(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
 ) -> DiskMap:
     """Cut a disk into at most `cells` cells of at least 4 KiB, and say what they hold.
 
     The options are as for `vhdtools.open`, and so are the errors it raises; UsageError is raised
     for less than one cell, too.
     """
-    check_options(path, size_rule, fixed_base)
+    rules = check_options(path, size_rule, fixed_base, bitmap_rule)
     if cells < 1:
         raise UsageError(str(path), f"a map cannot have {cells} cells", "Ask for 1 or more.")
-    chain = open_chain(path, size_rule=size_rule, parent_dirs=parent_dirs, raw_parent=raw_parent)
+    chain = open_chain(path, rules, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
-        image = assemble(chain, fixed_base)
+        image = assemble(chain, bitmap_rule, unsure="absent")
         size = image.virtual_size
         cell_size = align_up(max(-(-size // cells), 4096), 4096)
         counted = tuple(Cell() for _ in range(-(-size // cell_size)))
         data = coalesce(
             PageRange(extent.offset, extent.length) for extent in image.extents() if not extent.zero
         )
-        own = None if len(chain.links) == 1 and chain.raw is None else _own(chain.links[0])
+        alone = len(chain.links) == 1 and chain.raw is None
+        own = None if alone else _own(chain.links[0], bitmap_rule)
         _count(counted, cell_size, data, own)
         for number, cell in enumerate(counted):
             cell.zero = min(cell_size, size - number * cell_size) - cell.own - cell.inherited
@@ -87,13 +89,11 @@ def map_disk(
         chain.close()
 
 
-def _own(link: Link) -> Iterator[PageRange]:
+def _own(link: Link, bitmap_rule: BitmapRule) -> Iterator[PageRange]:
     """What the child of a chain holds by itself."""
-    header = link.structure.header
-    if header is None:
+    if link.structure.header is None:
         return
-    size = align_up(link.soundness.guest_size, PAGE)
-    blocks = BlockFile(link.source, link.structure.bat, header.block_size, size)
+    blocks = layer_of(link, align_up(link.soundness.guest_size, PAGE), bitmap_rule, "absent")
     yield from coalesce(
         PageRange(offset, length) for offset, length, held in blocks.runs(0) if held == "data"
     )

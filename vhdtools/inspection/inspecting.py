@@ -9,8 +9,9 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from vhdtools.errors import DamagedImageError, ImageError, SourceReadError
-from vhdtools.image import FixedBase, SizeRule
-from vhdtools.image.chain import Chain, Link, follow_chain
+from vhdtools.image import BitmapRule, FixedBase, SizeRule
+from vhdtools.image.chain import Chain, Link
+from vhdtools.image.deciding import Rules, decide_chain
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.opening import assemble, check_options
 from vhdtools.image.parents import find_parent
@@ -40,8 +41,7 @@ __all__ = ["inspect", "partitions_of"]
 class _Options:
     parent_dirs: Sequence[Path]
     raw_parent: bool
-    size_rule: SizeRule
-    fixed_base: FixedBase | None
+    rules: Rules
     now: datetime
     deep: bool
     progress: Progress
@@ -55,24 +55,23 @@ def inspect(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
     now: datetime | None = None,
     progress: Progress | None = None,
 ) -> Inspection:
     """Look at everything a disk says of itself, and collect all that is to be said about it.
 
     `deep` reads the whole disk, too, telling `progress` about it. `parent_dirs`, `raw_parent`,
-    `size_rule` and `fixed_base` are as for `vhdtools.open`. Time stamps are compared with `now`
-    (None: the clock).
+    `size_rule`, `fixed_base` and `bitmap_rule` are as for `vhdtools.open`. Time stamps are
+    compared with `now` (None: the clock).
 
     Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
     UsageError for a URL, for a secret in a path, and for an option's value that does not exist.
     """
-    check_options(path, size_rule, fixed_base)
     options = _Options(
         local_folders(parent_dirs),
         raw_parent,
-        size_rule,
-        fixed_base,
+        check_options(path, size_rule, fixed_base, bitmap_rule),
         datetime.now(timezone.utc) if now is None else now,
         deep,
         NoProgress() if progress is None else progress,
@@ -94,18 +93,18 @@ def inspect(
 
 def _inspect(source: Source, structure: Structure, options: _Options) -> Inspection:
     name = str(source.path)
-    chain = follow_chain(
+    chain = decide_chain(
         source,
         structure,
-        size_rule=options.size_rule,
+        options.rules,
         parent_dirs=options.parent_dirs,
         raw_parent=options.raw_parent,
     )
     try:
         link = chain.links[0]
-        base_known = options.fixed_base is not None
-        findings = list(check_structure(structure, link.soundness, options.now))
-        findings += check_chain(chain, options.now, base_known=base_known)
+        base_known = link.reading.base is not None
+        findings = list(check_structure(structure, link.soundness, options.now, link.reading))
+        findings += check_chain(chain, options.now)
         findings += _parent_of_flawed(chain, options)
         sound = not any(finding.level is Level.ERROR for finding in findings)
         read = _read(chain, options) if sound else _Read()
@@ -121,6 +120,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
             format="vhd",
             structure=structure,
             soundness=link.soundness,
+            reading=link.reading,
             allocated_bytes=allocated,
             ancestors=tuple(_ancestors(chain)),
             findings=finished(findings, name),
@@ -172,7 +172,7 @@ class _Read:
 
 def _read(chain: Chain, options: _Options) -> _Read:
     try:
-        image = assemble(chain, options.fixed_base)
+        image = assemble(chain, options.rules.bitmap_rule, unsure="absent")
     except DamagedImageError:
         return _Read()  # a fixed disk of unknown base: the findings say so
     partitions = deep = None
@@ -182,10 +182,8 @@ def _read(chain: Chain, options: _Options) -> _Read:
         partitions = partitions_of(image)
         findings += check_guest(image, link.structure)
         if options.deep:
-            deep = read_all(
-                image, link.source, link.structure, link.soundness.guest_size, options.progress
-            )
-            findings += check_deep(deep, link.structure)
+            deep = read_all(image, link, options.progress)
+            findings += check_deep(deep, link)
     except ImageError as error:
         findings.append(unreadable_finding(str(link.structure.path), error))
     return _Read(partitions, deep, tuple(findings))

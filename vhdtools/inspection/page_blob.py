@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Protocol
 
 from vhdtools.errors import TargetError
 from vhdtools.image import SizeRule
+from vhdtools.image.deciding import undecided_size
+from vhdtools.image.reading import Reading, choose_size
 from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.structure import Structure, read_structure
 from vhdtools.inspection.azure import judge
@@ -20,7 +22,7 @@ from vhdtools.inspection.kinds import remote as kinds
 from vhdtools.inspection.outcomes import finished, not_a_vhd, unreadable
 from vhdtools.inspection.partitions import PartitionTables, read_partitions
 from vhdtools.inspection.report import Inspection, RemoteState
-from vhdtools.layout import DiskType
+from vhdtools.layout import DiskType, allocated_blocks
 from vhdtools.ranges import PAGE, PageRange, align_down, align_up
 
 __all__ = ["PageBlob", "UploadMarks", "inspect_page_blob"]
@@ -130,9 +132,14 @@ def _inspect(
     findings = list(_check_remote(remote))
     if structure.footer is None:
         return not_a_vhd(source, structure, blob.name, findings, remote)
-    soundness = examine(structure, size_rule)
+    size = choose_size(structure, size_rule, _BlobGuest(source, structure))
+    reading = Reading(size=size)
+    soundness = examine(structure, "geometry" if size.choice == "geometry" else "current")
+    if not size.decided:
+        undecided = undecided_size(size, structure)
+        soundness = replace(soundness, flaws=(*soundness.flaws, undecided))
     findings += check_structure(
-        structure, soundness, datetime.now(timezone.utc) if now is None else now
+        structure, soundness, datetime.now(timezone.utc) if now is None else now, reading
     )
     if structure.footer.disk_type == DiskType.DIFFERENCING:
         findings.append(
@@ -157,6 +164,7 @@ def _inspect(
             partitions=_partitions(source, structure, soundness, findings),
         ),
         remote=remote,
+        reading=reading,
     )
 
 
@@ -176,6 +184,32 @@ class _BlobBytes:
         for at in range(0, len(data), _READ_AT_ONCE):
             self._blob.read_into(start + at, memoryview(data)[at : at + _READ_AT_ONCE])
         return bytes(data[offset - start : offset - start + length])
+
+
+class _BlobGuest:
+    """The `Guest` of a disk in a page blob, of which little is read: what is not known is data."""
+
+    def __init__(self, source: _BlobBytes, structure: Structure) -> None:
+        self._source = source
+        self._structure = structure
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Of a fixed disk alone."""
+        inside = offset + length <= self._structure.data_end
+        return self._source.read(offset, length) if inside and self._is_fixed else b""
+
+    def may_hold_data(self, start: int, end: int) -> bool:
+        """False where no block was allocated there."""
+        header = self._structure.header
+        if self._is_fixed or header is None or not header.block_size:
+            return True
+        block = next(allocated_blocks(self._structure.bat, start // header.block_size), None)
+        return block is not None and block * header.block_size < end
+
+    @property
+    def _is_fixed(self) -> bool:
+        footer = self._structure.footer
+        return footer is not None and footer.disk_type == DiskType.FIXED
 
 
 def _sums(ranges: Iterable[PageRange]) -> tuple[int, int]:

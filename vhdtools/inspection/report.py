@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.azure import AzureVerdict
@@ -58,7 +59,8 @@ class Inspection:
     format's name where the file is one, or None. `structure` is everything that the file says of
     itself, as found, and `soundness` whether that can be read; both are None where there is
     nothing to show. `allocated_bytes` are the bytes of the disk that the file holds: the blocks
-    of a dynamic one, what is no hole of a fixed one.
+    of a dynamic one, what is no hole of a fixed one. `reading` is what was chosen where the file
+    could be read in two ways.
     """
 
     path: str
@@ -71,6 +73,7 @@ class Inspection:
     azure: AzureVerdict
     deep: DeepResult | None = None
     remote: RemoteState | None = None
+    reading: Reading = UNQUESTIONED
 
     @property
     def has_errors(self) -> bool:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from vhdtools.errors import NotUploadableError, UsageError
-from vhdtools.image import FixedBase, SizeRule
+from vhdtools.image import BitmapRule, FixedBase, SizeRule
 from vhdtools.image import open as open_image
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.inspection import Level, inspect
@@ -45,6 +45,7 @@ def upload(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
 ) -> UploadResult:
     """Upload a VHD as a fixed disk to a page blob, going on where an earlier call stopped.
 
@@ -55,8 +56,8 @@ def upload(
     TokenCredential; `refresh` is called for a fresh one when the service says that it expired.
     `managed_disk` says that the URL is a managed disk's upload SAS (known by itself where the host
     is md-…). `api_version` is the version of the service's REST API to use, by default the newest
-    that it knows. `parent_dirs`, `raw_parent`, `size_rule` and `fixed_base` are those of
-    `vhdtools.open`. Set `stop` from another thread to end in order.
+    that it knows. `parent_dirs`, `raw_parent`, `size_rule`, `fixed_base` and `bitmap_rule` are
+    those of `vhdtools.open`. Set `stop` from another thread to end in order.
 
     Raises NotUploadableError for a disk with error findings, UsageError for a destination that
     makes no sense, and what `vhdtools.transfer.upload.upload_image` raises.
@@ -70,6 +71,7 @@ def upload(
                 raw_parent=raw_parent,
                 size_rule=size_rule,
                 fixed_base=fixed_base,
+                bitmap_rule=bitmap_rule,
             )
         )
         target = stack.enter_context(
@@ -98,6 +100,7 @@ def preview(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
 ) -> UploadPreview:
     """What `upload` would do, with nothing changed; raises what `upload` would at its start."""
     with _opened(
@@ -106,6 +109,7 @@ def preview(
         raw_parent=raw_parent,
         size_rule=size_rule,
         fixed_base=fixed_base,
+        bitmap_rule=bitmap_rule,
     ) as image:
         _check_not_itself(image, target)
         return preview_image(image, target, options, stop)
@@ -127,6 +131,7 @@ def verify(
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
     fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
 ) -> VerifyResult:
     """Read a target back and compare it with a disk; the arguments are those of `upload`.
 
@@ -141,6 +146,7 @@ def verify(
                 raw_parent=raw_parent,
                 size_rule=size_rule,
                 fixed_base=fixed_base,
+                bitmap_rule=bitmap_rule,
             )
         )
         target = stack.enter_context(

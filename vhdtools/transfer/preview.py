@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.image.reading import UNQUESTIONED, Reading, reading_of
 from vhdtools.layout import FOOTER_SIZE
 from vhdtools.target.page_target import PageTarget, TargetState, check_size
 from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
@@ -31,6 +32,7 @@ class UploadPreview:
 
     At most `data_bytes` would be sent: the rest of the blob is known to be zero without reading.
     `resume_at` is where the unfinished upload stands that would be gone on with.
+    `reading` is what was chosen where the disk's file can be read in two ways.
     """
 
     blob_url: str
@@ -40,6 +42,7 @@ class UploadPreview:
     data_bytes: int
     outlook: Outlook
     resume_at: int
+    reading: Reading = UNQUESTIONED
 
 
 def preview_image(
@@ -67,6 +70,7 @@ def preview_image(
         padded_bytes=size - image.virtual_size,
         data_bytes=work_size(plan(image.extents(), size)) + FOOTER_SIZE,
         outlook=outlook,
+        reading=reading_of(image),
         resume_at=checkpoint.offset if checkpoint is not None and outlook == "resume" else 0,
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from vhdtools.image.reading import UNQUESTIONED, Reading
+
 __all__ = ["UploadResult", "VerifyResult"]
 
 
@@ -18,7 +20,8 @@ class UploadResult:
     `unconfirmed_requests` of them were answered without a CRC-64. `retries` counts tries again, by
     reason in `retry_reasons`. `crc64` is that of the whole blob. `verified` is True when the blob
     was read back and is the disk, None when it was not read back. `already_there` means that
-    nothing had to be sent.
+    nothing had to be sent. `reading` is what was chosen where the disk's file can be read in two
+    ways.
     """
 
     blob_url: str
@@ -38,6 +41,7 @@ class UploadResult:
     content_md5: bytes | None
     verified: bool | None
     already_there: bool
+    reading: Reading = UNQUESTIONED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,3 +61,4 @@ class VerifyResult:
     elapsed_seconds: float
     crc64: int
     footer_rebuilt: bool
+    reading: Reading = UNQUESTIONED

@@ -17,6 +17,7 @@ from vhdtools.errors import (
     VhdToolsError,
 )
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.image.reading import reading_of
 from vhdtools.logs import logger
 from vhdtools.ranges import PageRange
 from vhdtools.target.page_target import PageTarget
@@ -115,6 +116,7 @@ def upload_image(
         content_md5=digest,
         verified=verified,
         already_there=opening.complete,
+        reading=reading_of(image),
     )
 
 

@@ -14,6 +14,7 @@ from vhdtools.errors import (
     VerificationError,
 )
 from vhdtools.image.disk_image import DiskImage
+from vhdtools.image.reading import reading_of
 from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, parse_footer
 from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PAGE, PageRange, align_up
@@ -125,6 +126,7 @@ def read_back(
         elapsed_seconds=time.monotonic() - started,
         crc64=ledger.crc64,
         footer_rebuilt=rebuilt,
+        reading=reading_of(image),
     )
 
 

@@ -26,12 +26,12 @@ _CLOCKS_DIFFER = timedelta(hours=24)
 _SECONDS_DIFFER = 2  # FAT keeps times in steps of two seconds
 
 
-def check_chain(chain: Chain, now: datetime, *, base_known: bool) -> Iterator[Finding]:
+def check_chain(chain: Chain, now: datetime) -> Iterator[Finding]:
     """The parents of the chain's first disk: found or not, sound or not, the right ones or not."""
     child = chain.links[0]
     yield from _check_ids(child, now)
     for link in chain.links[1:]:
-        yield from _check_parent(link, base_known=base_known)
+        yield from _check_parent(link)
     yield from _warnings_of_parents(chain.links[1:], now)
     if len(chain.links) > 1:
         yield from _compare(child, chain.links[1])
@@ -67,7 +67,7 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
+def _check_parent(link: Link) -> Iterator[Finding]:
     name, quoted = _shown(link.structure.path), shell_quoted(str(link.structure.path))
     flaws = link.soundness.flaws
     if flaws:
@@ -76,7 +76,7 @@ def _check_parent(link: Link, *, base_known: bool) -> Iterator[Finding]:
             f"the parent {name} is damaged: {flaws[0].problem}{more}",
             remedy=f"{flaws[0].remedy} All about it: vhdtool inspect {quoted}",
         )
-    elif link.soundness.surplus and not base_known:
+    elif link.soundness.surplus and link.reading.base is None:
         yield footer_kinds.FIXED_TOO_LONG.found(
             f"the file of the parent {name} is {size_text(link.soundness.surplus)} longer than "
             "the disk and its footer"

@@ -7,6 +7,7 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 
 from vhdtools.image.footers import POISON_COOKIE, SEARCHED_BACK, FoundFooter
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.describe import (
@@ -197,15 +198,19 @@ def _check_time(footer: Footer, at: int, now: datetime) -> Iterator[Finding]:
         )
 
 
-def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
+def check_sizes(
+    found: FoundFooter, soundness: Soundness, reading: Reading = UNQUESTIONED
+) -> Iterator[Finding]:
     """What is to be said about the sizes, as `examine` found them."""
     footer, at = found.footer, found.offset
     current, guest = footer.current_size, soundness.guest_size
     if soundness.surplus:
+        shown = "" if reading.base is None else f"; {reading.base.text}"
         yield kinds.FIXED_TOO_LONG.found(
             f"the disk and its footer need {size_text(current)} and 512 bytes, the file has "
-            f"{size_text(soundness.surplus)} more",
+            f"{size_text(soundness.surplus)} more{shown}",
             0,
+            remedy=None if reading.base is None else "",
         )
     if guest % 512:
         yield kinds.SIZE_NOT_SECTORS.found(
@@ -224,6 +229,10 @@ def check_sizes(found: FoundFooter, soundness: Soundness) -> Iterator[Finding]:
             f"the virtual size is {size_text(guest)}, by the geometry; the current size is "
             f"{size_text(current)}",
             at + _AT["current_size"],
+        )
+    elif reading.size is not None and reading.size.contested:
+        yield kinds.SIZE_BY_CURRENT.found(
+            f"the virtual size is {reading.size.text}", at + _AT["current_size"]
         )
     yield from _check_geometry(footer, at)
     if footer.original_size != current:

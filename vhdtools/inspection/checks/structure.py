@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from vhdtools.image.reading import UNQUESTIONED, Reading
 from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.checks.blocks import check_blocks
@@ -17,14 +18,16 @@ from vhdtools.inspection.kinds import CATALOGUE
 __all__ = ["check_flaws", "check_structure"]
 
 
-def check_structure(structure: Structure, soundness: Soundness, now: datetime) -> Iterator[Finding]:
+def check_structure(
+    structure: Structure, soundness: Soundness, now: datetime, reading: Reading = UNQUESTIONED
+) -> Iterator[Finding]:
     """Every finding about what the file says, its parents apart."""
     yield from check_flaws(soundness)
     if structure.used is None:
         return
     yield from check_footers(structure)
     yield from check_fields(structure.used, now)
-    yield from check_sizes(structure.used, soundness)
+    yield from check_sizes(structure.used, soundness, reading)
     yield from check_header(structure)
     yield from check_blocks(structure, soundness)
     yield from check_locators(structure)

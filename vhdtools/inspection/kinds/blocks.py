@@ -98,7 +98,7 @@ BATMAP = Kind(
     "batmap",
     INFO,
     "There is a batmap, Xen's list of blocks that are full",
-    "Nothing; the sector bitmaps say the same.",
+    "A block that it calls full is read whole, whatever its sector bitmap says, as Xen reads it.",
     NOTHING,
 )
 BATMAP_DAMAGED = Kind(
@@ -127,11 +127,13 @@ ENCRYPTED = Kind(
 )
 BITMAP_CLEAR_DATA = Kind(
     "bitmap-clear-over-data",
-    WARNING,
+    ERROR,
     "Sectors that the bitmap calls never written hold data",
-    "They are read as zeros, as by the specification; qemu and others read the data.",
-    "vhdtool upload uploads zeros there. Compare with the program that used the disk.",
-    "Find out which view the program that used the disk has; qemu-img convert keeps the data.",
+    "VirtualBox reads them as zeros (in a differencing disk: from the parent), qemu reads the "
+    "data; vhdtools reads neither before it is said which counts.",
+    "vhdtool upload stops at such a sector: zeros instead of data would be a loss.",
+    "If the program that used the disk left bitmaps alone (old Xen Orchestra, MiniVHD): "
+    "--bitmap-rule data. If the bits count: --bitmap-rule bitmap.",
 )
 BLOCKS_ALL_ZERO = Kind(
     "blocks-all-zero",

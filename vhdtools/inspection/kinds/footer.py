@@ -194,8 +194,10 @@ FIXED_TOO_LONG = Kind(
     "fixed-too-long",
     WARNING,
     "The file of a fixed disk is longer than the disk and its footer",
-    "It cannot be told whether the disk begins at byte 0 or ends before the footer.",
-    "vhdtool upload refuses to guess: say --fixed-base start or --fixed-base end.",
+    "Whether the disk begins at byte 0 or ends before the footer: its partition table shows, or "
+    "--fixed-base says.",
+    "Where neither tells, vhdtool upload refuses to guess: say --fixed-base start or "
+    "--fixed-base end.",
     "Say --fixed-base start if the disk begins at byte 0 (qemu's reading), --fixed-base end "
     "if it ends at the footer (7-Zip's).",
 )
@@ -315,10 +317,28 @@ GEOMETRY_ABOVE = Kind(
 SIZE_BY_GEOMETRY = Kind(
     "size-by-geometry",
     INFO,
-    "For this creator the guest sees the geometry's size",
-    "The virtual size is the geometry's, not the current size; --size-rule chooses.",
+    "The virtual size is the geometry's, not the current size",
+    "What the file shows, the program that made it, or --size-rule speaks for the geometry.",
     "The uploaded disk has the virtual size, padded to a whole MiB.",
     "The other size is chosen by --size-rule current.",
+)
+SIZE_BY_CURRENT = Kind(
+    "size-by-current",
+    INFO,
+    "The virtual size is the current size, though programs may go by the geometry here",
+    "What the file shows, or --size-rule, speaks for the current size.",
+    "The uploaded disk has the virtual size, padded to a whole MiB.",
+    "The other size is chosen by --size-rule geometry.",
+)
+SIZE_UNDECIDED = Kind(
+    "size-undecided",
+    ERROR,
+    "The disk may have either of its sizes, and the bytes between them are not all zeros",
+    "By the smaller size data would be missing; by the larger one the disk does not end where its "
+    "partition table says.",
+    "vhdtool upload refuses to guess: say --size-rule current or --size-rule geometry.",
+    "Find out which size the machine sees that used the disk, then say --size-rule current or "
+    "--size-rule geometry.",
 )
 ORIGINAL_SIZE = Kind(
     "original-size-differs",
