@@ -15,7 +15,9 @@ from tests.support.build_vhd import Recipe, child_of, place, write
 from tests.support.disks import SAMPLE_DISKS, unpack
 from tests.test_inspection_json import CHECK
 from vhdtools.cli import main
+from vhdtools.cli.formatting import share_text
 from vhdtools.errors import UsageError
+from vhdtools.inspection import inspect
 from vhdtools.inspection.disk_map import map_disk
 from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.layout import DiskType
@@ -45,7 +47,7 @@ def test_a_summary_comes_first(tmp_path: Path) -> None:
     headings = [line for line in lines if line and not line.startswith(" ")]
     assert [heading.split("  ")[0] for heading in headings if heading[0].isupper()] == [
         "Findings",
-        "Azure wants",
+        "Azure requires",
         "Disk",
         "Footer (at the end)",
         "Dynamic disk header",
@@ -78,13 +80,17 @@ def test_a_missing_file_exits_with_1(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", sorted(SAMPLE_DISKS))
 def test_every_sample_disk_is_shown(name: str, tmp_path: Path) -> None:
-    result = run(unpack(name, tmp_path))
+    path = unpack(name, tmp_path)
+    result = run(path)
     assert result.exit_code == (1 if SAMPLE_DISKS[name].expect == "error" else 0)
-    assert result.output.isprintable() or "\n" in result.output
-    assert all(
-        code in CATALOGUE
-        for code in re.findall(r"^  (?:error|warning|info) +(\S+)", result.output, re.M)
-    )
+    assert result.output.startswith(f"{path}\n")
+    assert all(line.isprintable() for line in result.output.splitlines())
+    shown = re.findall(r"^  (?:error|warning|info) +(\S+)", result.output, re.MULTILINE)
+    findings = inspect(path).findings
+    assert shown == [finding.code for finding in findings]
+    assert set(shown) <= set(CATALOGUE)
+    for finding in findings:
+        assert " ".join(finding.message.split())[1:] in " ".join(result.output.split())
 
 
 def test_json_of_one_disk_is_an_object(tmp_path: Path) -> None:
@@ -190,7 +196,7 @@ def test_a_map_is_drawn(tmp_path: Path) -> None:
     drawn = [line.split()[-1] for line in result.output.splitlines() if "█" in line]
     assert drawn[0] == "████········████"
     assert "32 KiB (32,768 bytes)" in result.output
-    assert "50.0 %" in result.output
+    assert "50.0%" in result.output
 
 
 def test_a_map_tells_the_parents_data(tmp_path: Path) -> None:
@@ -399,3 +405,124 @@ def test_no_picture_is_drawn_over_the_disk(tmp_path: Path) -> None:
     assert result.exit_code == 2
     assert "is the disk itself" in result.stderr
     assert disk.read_bytes() == before
+
+
+def words(text: str) -> str:
+    return " ".join(text.split())
+
+
+def test_the_verdict_comes_first_by_purpose(tmp_path: Path) -> None:
+    output = words(run(place(tmp_path / "disk.vhd", DYNAMIC)).output).partition(" Findings ")[0]
+    assert "page blob ready managed disk not ready: requires at least 20 MiB, found 1 MiB" in output
+    assert "boot disk, generation 1 not ready: " in output
+    assert "boot disk, generation 2 not ready: " in output
+    assert "file as it is page blob ready; managed disk not ready: requires a fixed disk" in output
+
+
+def test_a_damaged_disk_is_ready_for_no_purpose(tmp_path: Path) -> None:
+    output = words(run(place(tmp_path / "disk.vhd", Recipe("A-", header={"version": 0}))).output)
+    assert "any purpose not ready: requires a sound disk, found 1 error" in output
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_purpose_can_be_required(options: list[str], tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", DYNAMIC)
+    assert run(path, "--require", "page-blob", *options).exit_code == 0
+    result = run(path, "--require", "page-blob", "--require", "managed-disk", *options)
+    assert result.exit_code == 1
+    assert result.stdout == run(path, *options).stdout
+    assert result.stderr.startswith(
+        f"Error: {path}: not ready for managed-disk: requires at least 20 MiB, found 1 MiB. Enlarge"
+    )
+    assert "page-blob" not in result.stderr
+
+
+def test_each_disk_that_lacks_something_is_named(tmp_path: Path) -> None:
+    paths = [place(tmp_path / name, DYNAMIC) for name in ("a.vhd", "b.vhd")]
+    result = run("--json", *paths, "--require", "managed-disk")
+    assert result.exit_code == 1
+    assert len(json.loads(result.stdout)) == 2
+    assert [line.split(": ")[1] for line in result.stderr.splitlines()] == list(map(str, paths))
+
+
+def test_what_cannot_be_read_is_ready_for_nothing(tmp_path: Path) -> None:
+    result = run(tmp_path / "missing.vhd", "--require", "page-blob")
+    assert result.exit_code == 1
+    assert "not ready for page-blob: requires a sound disk" in result.stderr
+
+
+def test_a_requirement_does_not_go_with_a_map(tmp_path: Path) -> None:
+    result = run(place(tmp_path / "disk.vhd", DYNAMIC), "--map", "--require", "page-blob")
+    assert result.exit_code == 2
+    assert "--map does not go with --require" in result.stderr
+
+
+@pytest.mark.parametrize("name", sorted(SAMPLE_DISKS))
+def test_figures_can_be_true(name: str, tmp_path: Path) -> None:
+    """What the file holds of the disk is no more than the disk, and than the file."""
+    path = unpack(name, tmp_path)
+    inspection = inspect(path)
+    held, size = inspection.allocated_bytes, inspection.virtual_size
+    if held is None or size is None:
+        return
+    assert 0 <= held <= min(size, path.stat().st_size)
+    shown = words(run(path).output)
+    assert shown.count(" of it in the file (") == 1
+    assert not re.search(r"[0-9] %", shown)
+
+
+@pytest.mark.parametrize(
+    ("content", "size", "changes", "held"),
+    [
+        ("A" * 12, 12 * 512, {}, 12 * 512),  # the last of two blocks is half the disk's
+        ("A" * 8 + "-" * 4, 12 * 512, {}, 8 * 512),
+        ("-" * 8 + "A" * 4, 12 * 512, {}, 4 * 512),
+        ("A" * 16, 16 * 512, {}, 16 * 512),
+        ("A" * 16, 16 * 512, {"order": [0, 40]}, 8 * 512),  # a block past the end
+    ],
+)
+def test_blocks_hold_what_is_the_disks(
+    content: str, size: int, changes: dict[str, list[int]], held: int, tmp_path: Path
+) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe(content, size=size, footer=WINDOWS))
+    if changes:
+        data = bytearray(path.read_bytes())
+        data[1536 + 4 : 1536 + 8] = (4000).to_bytes(4, "big")
+        path.write_bytes(data)
+    assert inspect(path).allocated_bytes == held
+
+
+def test_overlapping_blocks_hold_no_more_than_the_file(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe("A" * 8 + "-" * 792, footer=WINDOWS))
+    data = bytearray(path.read_bytes())
+    data[1536 : 1536 + 400] = data[1536:1540] * 100
+    path.write_bytes(data)
+    held = inspect(path).allocated_bytes
+    assert held is not None
+    assert 4096 <= held <= path.stat().st_size < 800 * 512
+
+
+def test_a_fixed_disk_is_measured_where_it_lies(tmp_path: Path) -> None:
+    recipe = Recipe("A" * 8, disk_type=DiskType.FIXED, lead=b"x" * 512, footer=WINDOWS)
+    path = place(tmp_path / "disk.vhd", recipe)
+    for options in ({}, {"fixed_base": "start"}, {"fixed_base": "end"}):
+        assert inspect(path, **options).allocated_bytes == 8 * 512  # type: ignore[arg-type]
+
+
+def test_a_share_has_no_blank() -> None:
+    assert [share_text(part, 1000) for part in (0, 125, 1000)] == ["0%", "12.5%", "100%"]
+    assert share_text(1, 1 << 40) == "< 0.1%"
+    assert share_text((1 << 40) - 1, 1 << 40) == "> 99.9%"
+
+
+def test_the_repr_of_an_inspection_is_short(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe("-" * 80_000, block_size=512, footer=WINDOWS))
+    inspection = inspect(path)
+    assert inspection.structure is not None
+    assert len(inspection.structure.bat) == 80_000
+    assert len(repr(inspection)) < 500
+    assert len(repr(inspection.structure)) < 20_000
+    assert str(path) in repr(inspection)
+    assert "dynamic" in repr(inspection)
+    assert "page-blob" in repr(inspection)
+    assert "file-unreadable" in repr(inspect(tmp_path / "missing.vhd"))

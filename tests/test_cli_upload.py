@@ -38,6 +38,7 @@ from tests.support.build_vhd import Recipe, place
 from tests.support.uploads import dynamic, expected_blob
 from vhdtools.checksums import crc64
 from vhdtools.cli import main
+from vhdtools.inspection import inspect
 from vhdtools.transfer.footer import fixed_footer
 
 NAME = "disks/disk.vhd"
@@ -152,6 +153,16 @@ class TestJson:
         assert reading["size"]["choice"] == "current"
         assert reading["base"] is None
         assert reading["bitmaps"]["contested"] is False
+        assert [item["code"] for item in result.pop("findings")] == [
+            finding.code for finding in inspect(disk).findings
+        ]
+        readiness = result.pop("readiness")
+        assert {purpose: each["ready"] for purpose, each in readiness.items()} == {
+            "page_blob": True,
+            "managed_disk": False,
+            "boot_gen1": False,
+            "boot_gen2": False,
+        }
         assert result == expected
         assert blob == expected_blob(disk)
 
@@ -191,7 +202,7 @@ class TestJson:
         found = run("upload", disk, server.blob_url("nowhere/disk.vhd"), *options)
         assert found.exit_code == 1
         assert found.stdout == ""
-        assert found.stderr.startswith("Error: ")
+        assert re.search("^Error: ", found.stderr, re.MULTILINE)
 
     def test_of_a_dry_run(self, server: PageBlobServer, disk: Path) -> None:
         found = run("upload", disk, server.blob_url(NAME), "--dry-run", "--json")
@@ -230,7 +241,8 @@ class TestText:
         said = run("upload", disk, server.blob_url(NAME), "--verify").stderr
         assert "Uploading disk.vhd: 100% (0.3 of 0.3 MiB" in said
         assert "Verifying disk.vhd: 100% (0.3 of 0.3 MiB" in said
-        assert run("upload", disk, server.blob_url(NAME), "--no-progress").stderr == ""
+        silent = run("upload", disk, server.blob_url(NAME), "--no-progress").stderr
+        assert silent == "not ready: managed disk: requires at least 20 MiB, found 8 MiB\n"
 
     def test_progress_on_a_terminal_ends_at_100_percent(
         self, server: PageBlobServer, disk: Path

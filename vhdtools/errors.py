@@ -9,7 +9,7 @@
     │   ├── ParentError               the backing chain: missing, cyclic, another disk
     │   ├── SourceReadError           the operating system could not read, or gave too little
     │   ├── SourceChangedError        the disk is not the one that was read before
-    │   └── NotUploadableError        inspection found errors: it must not be uploaded
+    │   └── NotUploadableError        inspection found errors, or a required purpose is not met
     ├── TargetError               the place the pages go to
     │   ├── TargetExistsError         something is there, and was not to be replaced
     │   ├── TargetMissingError        no such account, container or blob
@@ -115,7 +115,7 @@ class SourceChangedError(ImageError):
 
 
 class NotUploadableError(ImageError):
-    """Inspection found errors; uploading this disk would lose or distort data."""
+    """Inspection found errors, or the disk is not ready for a purpose that was required."""
 
 
 class TargetError(VhdToolsError):

@@ -17,7 +17,7 @@ import click
 from vhdtools import __version__
 from vhdtools.cli.command import redacted, refuse_secrets
 from vhdtools.cli.formatting import printable
-from vhdtools.cli.output import prepare_streams, settle_streams, tell, told_of_stdout
+from vhdtools.cli.output import prepare_streams, settle_streams, tell, tell_error, told_of_stdout
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
 from vhdtools.inputs import refuse_secret
@@ -118,7 +118,7 @@ def _exit_code_of(run: Callable[[], Any], arguments: Sequence[str]) -> int:
             _tell_of_a_stop(told, arguments)
             return INTERRUPTED
         if isinstance(told, VhdToolsError):
-            _tell(str(told))
+            tell_error(str(told))
             return _exit_code(told)
         _tell_of_a_bug(told)
         return FAILED
@@ -138,10 +138,6 @@ def _exit_code(error: VhdToolsError) -> int:
     return RESUMABLE if error.resumable else FAILED
 
 
-def _tell(message: str) -> None:
-    tell(click.style("Error: ", fg="red", bold=True) + printable(message))
-
-
 def _tell_of_a_stop(error: TransferInterruptedError, arguments: Sequence[str]) -> None:
     """No error: somebody asked for it. What is safe, and the command that resumes."""
     from vhdtools.cli.stopping import command_text
@@ -158,7 +154,7 @@ def _tell_of_a_stop(error: TransferInterruptedError, arguments: Sequence[str]) -
 def _tell_of_a_bug(error: Exception) -> None:
     # A message may have come from anywhere, so secrets are struck out here as a last resort.
     message = redact(f"{type(error).__name__}: {error}")
-    _tell(
+    tell_error(
         f"this is a bug in vhdtool {__version__}: {message}. Report it to the maintainers, with "
         f"the output of the same command under {DEBUG_VARIABLE}=1."
     )

@@ -48,9 +48,9 @@ def can_show(characters: str) -> bool:
 def share_text(part: int, whole: int) -> str:
     """A share in per cent; one that is neither none nor all is never shown as such."""
     if part in (0, whole):
-        return "100 %" if part else "0 %"
+        return "100%" if part else "0%"
     share = 100 * part / whole
-    return "< 0.1 %" if share < 0.1 else "> 99.9 %" if 99.9 < share < 100 else f"{share:.1f} %"
+    return "< 0.1%" if share < 0.1 else "> 99.9%" if 99.9 < share < 100 else f"{share:.1f}%"
 
 
 def heading(text: str) -> str:
@@ -58,13 +58,16 @@ def heading(text: str) -> str:
     return click.style(text, bold=True)
 
 
-def paragraph(text: str, indent: int, width: int) -> str:
-    """`text` in lines of at most `width`, `indent` columns in; words are never broken."""
+def paragraph(text: str, indent: int, width: int, hanging: int | None = None) -> str:
+    """`text` in lines of at most `width`, `indent` columns in; words are never broken.
+
+    All lines but the first are `hanging` columns in, where that is given.
+    """
     return textwrap.fill(
         text,
         max(width, indent + 20),
         initial_indent=" " * indent,
-        subsequent_indent=" " * indent,
+        subsequent_indent=" " * (indent if hanging is None else hanging),
         break_long_words=False,
         break_on_hyphens=False,
     )

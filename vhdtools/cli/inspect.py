@@ -17,15 +17,16 @@ import click
 from vhdtools.cli.command import Command
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.inspect_text import inspection_text
-from vhdtools.cli.options import access_options, disk_options, retry_options
-from vhdtools.cli.output import say, say_json, say_json_array, tell
+from vhdtools.cli.options import access_options, disk_options, require_option, retry_options
+from vhdtools.cli.output import say, say_json, say_json_array, tell, tell_error
 from vhdtools.cli.verbosity import verbose_option
-from vhdtools.errors import SourceReadError, UsageError
+from vhdtools.errors import NotUploadableError, SourceReadError, UsageError
 from vhdtools.image import SizeRule
 from vhdtools.inputs import looks_like_url, may_be_blob, names_blob, shown
-from vhdtools.inspection import Inspection
+from vhdtools.inspection import Inspection, Purpose
 from vhdtools.inspection import inspect as inspect_disk
 from vhdtools.inspection.outcomes import unreadable
+from vhdtools.inspection.readiness import check_required
 from vhdtools.progress import NoProgress, Progress
 from vhdtools.text import holds_secret
 
@@ -57,6 +58,7 @@ _LINES_AT_ONCE = 1000
     metavar="PART",
     help="Show the bytes of a part: footer, copy, header, bat, batmap or block:N.",
 )
+@require_option
 @disk_options
 @access_options
 @retry_options
@@ -72,6 +74,7 @@ def inspect(
     map_to: str | None,
     bat: bool,
     hex_of: str | None,
+    require: tuple[Purpose, ...],
     connection_string: str | None,
     sas_file: str | None,
     account_name: str | None,
@@ -88,8 +91,9 @@ def inspect(
     --account-name, --connection-string or the environment names; or CONTAINER/BLOB alone with one
     of these options. Of a blob, a few ranges are read.
 
-    A summary comes first, then the findings, what Azure wants, and the fields. The exit code is 1
-    if any finding is an error. FINDINGS.md in the package explains every code.
+    A summary with what the disk is ready for in Azure comes first, then the findings, Azure's
+    requirements, and the fields. The exit code is 1 if any finding is an error, or if a disk is not
+    ready for a purpose given with --require. FINDINGS.md in the package explains every code.
     """
     disks, map_to = _map_argument(disks, map_to)
     if not disks:
@@ -101,7 +105,10 @@ def inspect(
         {key: value for key, value in reading.items() if key != "size_rule" and value != "auto"}
     )
     if views:
-        _refuse(f"{views[0]} does not go with", _given({"json": as_json, "deep": deep}))
+        _refuse(
+            f"{views[0]} does not go with",
+            _given({"json": as_json, "deep": deep, "require": require}),
+        )
         _refuse("--map does not go with", views[1:] if map_to else [])
     if bat or hex_of:
         ruled = ["--size-rule"] if reading["size_rule"] != "auto" else []
@@ -121,7 +128,11 @@ def inspect(
         if hex_of:
             _show_lines(disks, lambda disk: hex_text(disk, hex_of))
     else:
-        ctx.exit(_inspect(disks, as_json=as_json, deep=deep, reading=reading, access=access))
+        ctx.exit(
+            _inspect(
+                disks, as_json=as_json, deep=deep, require=require, reading=reading, access=access
+            )
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +154,13 @@ class _Access:
 
 
 def _inspect(
-    disks: tuple[str, ...], *, as_json: bool, deep: bool, reading: dict[str, Any], access: _Access
+    disks: tuple[str, ...],
+    *,
+    as_json: bool,
+    deep: bool,
+    require: tuple[Purpose, ...],
+    reading: dict[str, Any],
+    access: _Access,
 ) -> int:
     failed = False
 
@@ -159,6 +176,7 @@ def _inspect(
                     inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
             failed = failed or inspection.has_errors
             yield inspection
+            failed = _lacks(inspection, require) or failed
 
     # Each is printed before the next is made: together they might not fit into memory.
     if not as_json:
@@ -167,10 +185,22 @@ def _inspect(
             if deep and inspection.deep is None:
                 tell("The content was not read: see the findings.")
     elif len(disks) == 1:
-        say_json(next(inspections()).to_json())
+        for inspection in inspections():
+            say_json(inspection.to_json())
     else:
         say_json_array(inspection.to_json() for inspection in inspections())
     return 1 if failed else 0
+
+
+def _lacks(inspection: Inspection, require: tuple[Purpose, ...]) -> bool:
+    """Whether a required purpose is not met, which is told; a blob is judged as it is."""
+    as_is = inspection.remote is not None
+    try:
+        check_required(inspection.path, inspection.readiness, require, as_is=as_is)
+    except NotUploadableError as error:
+        tell_error(str(error))
+        return True
+    return False
 
 
 def _given(options: Mapping[str, Any]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import click
 
@@ -16,9 +16,10 @@ from vhdtools.cli.formatting import (
     table,
     terminal_width,
 )
+from vhdtools.cli.readiness_text import TITLES, readiness_rows
 from vhdtools.image.footers import FoundFooter
 from vhdtools.image.structure import Structure
-from vhdtools.inspection import AzureVerdict, Finding, Inspection, Level
+from vhdtools.inspection import Finding, Inspection, Level, Readiness
 from vhdtools.inspection.deep import DeepResult
 from vhdtools.inspection.describe import (
     creator_name,
@@ -64,7 +65,7 @@ def _summary(inspection: Inspection, width: int) -> list[str]:
     ]
     lines.append("  " + _counts(inspection.findings))
     if inspection.azure.upload_size is not None:
-        lines += _azure_summary(inspection.azure, width)
+        lines += _azure_summary(inspection, inspection.azure.upload_size, width)
     return lines
 
 
@@ -74,10 +75,14 @@ def _what(inspection: Inspection, size: int) -> str:
     creator = "" if footer is None else printable(creator_name(footer.creator_application))
     text = f"{kind} VHD by {creator}, {format_size(size)}"
     if inspection.allocated_bytes is not None and size:
-        held = min(inspection.allocated_bytes, size)
-        text += f", {format_size(inspection.allocated_bytes)} of it in the file"
+        held = inspection.allocated_bytes
+        text += f", {format_size(held)} of it in the {_place(inspection)}"
         text += f" ({share_text(held, size)})"
     return text
+
+
+def _place(inspection: Inspection) -> str:
+    return "file" if inspection.remote is None else "blob"
 
 
 def _counts(findings: tuple[Finding, ...]) -> str:
@@ -89,27 +94,35 @@ def _counts(findings: tuple[Finding, ...]) -> str:
     return ", ".join(texts) if texts else click.style("nothing to find fault with", fg="green")
 
 
-def _azure_summary(azure: AzureVerdict, width: int) -> list[str]:
-    made = "" if azure.upload_size is None else format_size(azure.upload_size)
-    lacking = [check.requirement for check in azure.checks if not check.uploaded]
-    lacking_as_is = [check.requirement for check in azure.checks if not check.as_is]
-    uploaded = (
-        f"would make a fixed VHD of {made}" if azure.ready else f"Azure wants {', '.join(lacking)}"
-    )
-    as_is = "nothing is lacking" if azure.ready_as_is else f"Azure wants {', '.join(lacking_as_is)}"
-    return [
-        _verdict("vhdtool upload", azure.ready, uploaded, width),
-        _verdict("plain upload", azure.ready_as_is, as_is, width),
-    ]
+def _azure_summary(inspection: Inspection, upload_size: int, width: int) -> list[str]:
+    """What the disk is ready for: once uploaded by vhdtool, or as the blob that it already is."""
+    as_is = inspection.remote is not None
+    rows = readiness_rows(inspection.readiness, as_is=as_is)
+    if not as_is:
+        rows.insert(0, ("vhdtool upload", f"makes a fixed VHD of {format_size(upload_size)}", None))
+        rows.append(("file as it is", _as_is(inspection.readiness), None))
+    first = max(len(title) for title, _, _ in rows)
+    lines = []
+    for title, text, ready in rows:
+        # Styled once the lines are broken, as styles have no width.
+        shown = paragraph(f"{title:<{first}}  {text}", 2, width, hanging=first + 4)
+        word = text.partition(":")[0]
+        if ready is not None or word == "not known":
+            style = click.style(word, fg="green" if ready else "yellow")
+            shown = shown.replace(f"  {word}", f"  {style}", 1)
+        lines.append(shown)
+    return lines
 
 
-def _verdict(what: str, good: bool, why: str, width: int) -> str:
-    word = "ready" if good else "not ready"
-    # Styled once the lines are broken, as styles have no width.
-    text = paragraph(f"{what}: {word}; {why}", 2, width)
-    return text.replace(
-        f": {word};", f": {click.style(word, fg='green' if good else 'yellow')};", 1
-    )
+def _as_is(readiness: Sequence[Readiness]) -> str:
+    """Whether the file's bytes can be uploaded plainly; the table below has what was found."""
+    verdicts = []
+    for each in readiness:
+        if each.purpose in ("page-blob", "managed-disk"):
+            lacking = ", ".join(item.requirement for item in each.lacking_as_is or ())
+            verdict = f"not ready: requires {lacking}" if lacking else "ready"
+            verdicts.append(f"{TITLES[each.purpose]} {verdict}")
+    return "; ".join(verdicts)
 
 
 def _findings(findings: tuple[Finding, ...], width: int) -> list[str]:
@@ -140,7 +153,7 @@ def _azure(inspection: Inspection, width: int) -> list[str]:
     azure = inspection.azure
     if azure.upload_size is None:
         return []
-    rows = [("Azure wants", "the disk has", "uploaded", "as it is")]
+    rows = [("Azure requires", "found", "uploaded", "as it is")]
     rows += [
         (check.requirement, check.found, _yes(check.uploaded), _yes(check.as_is))
         for check in azure.checks
@@ -188,11 +201,14 @@ def _disk(inspection: Inspection, structure: Structure) -> Rows:
         rows.append(("size by geometry", format_size(footer.geometry.size)))
         if footer.original_size != footer.current_size:
             rows.append(("original size", format_size(footer.original_size)))
-    rows.append(("file size", format_size(structure.file_size)))
+    place = _place(inspection)
+    rows.append((f"{place} size", format_size(structure.file_size)))
     if inspection.allocated_bytes is not None:
-        rows.append(("held in the file", format_size(inspection.allocated_bytes)))
-    if inspection.azure.partition_table is not None:
-        rows.append(("partition table", inspection.azure.partition_table.upper()))
+        rows.append((f"held in the {place}", format_size(inspection.allocated_bytes)))
+    tables = inspection.azure.partitions
+    if tables is not None and tables.scheme is not None:
+        sectors = "" if tables.sector_size == PAGE else f", {tables.sector_size}-byte sectors"
+        rows.append(("partition table", tables.scheme.upper() + sectors))
     return rows
 
 
@@ -231,7 +247,7 @@ def _header(inspection: Inspection, structure: Structure, header: DynamicHeader)
     blocks = None if inspection.soundness is None else inspection.soundness.blocks
     if blocks is not None:
         share = share_text(blocks.allocated, blocks.entries)
-        rows.append(("blocks", f"{blocks.allocated:,} of {blocks.entries:,} in the file: {share}"))
+        rows.append(("blocks", f"{blocks.allocated:,} of {blocks.entries:,} allocated: {share}"))
         if blocks.lowest is not None and blocks.highest is not None:
             order = "in order" if blocks.ascending else "in no order"
             gaps = f", {format_size(blocks.gaps)} of gaps" if blocks.gaps else ""

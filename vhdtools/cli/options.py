@@ -13,6 +13,7 @@ __all__ = [
     "access_options",
     "disk_options",
     "progress_options",
+    "require_option",
     "retry_options",
     "worker_option",
 ]
@@ -97,6 +98,14 @@ disk_options = _together(
     ),
 )
 """How to read a disk."""
+
+require_option = click.option(
+    "--require",
+    multiple=True,
+    type=click.Choice(["page-blob", "managed-disk", "boot-gen1", "boot-gen2"]),
+    help="Fail if the disk is not ready for this purpose; may be repeated.",
+)
+"""What the disk must be ready for."""
 
 access_options = _together(
     click.option(

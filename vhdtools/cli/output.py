@@ -18,7 +18,7 @@ from typing import Any
 import click
 
 from vhdtools.errors import VhdToolsError
-from vhdtools.text import name_bytes, redact
+from vhdtools.text import name_bytes, printable, redact
 
 __all__ = [
     "prepare_streams",
@@ -27,6 +27,7 @@ __all__ = [
     "say_json_array",
     "settle_streams",
     "tell",
+    "tell_error",
     "tell_json",
     "told_of_stdout",
 ]
@@ -113,6 +114,11 @@ def _beside_bars() -> AbstractContextManager[None]:
     bars: AbstractContextManager[None]
     bars = nullcontext() if tqdm is None else tqdm.tqdm.external_write_mode(file=sys.stderr)
     return bars
+
+
+def tell_error(message: str) -> None:
+    """Print an error to stderr, escaped."""
+    tell(click.style("Error: ", fg="red", bold=True) + printable(message))
 
 
 def told_of_stdout(error: Exception) -> Exception:

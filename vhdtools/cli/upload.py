@@ -10,16 +10,19 @@ import click
 
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
+from vhdtools.cli.formatting import printable
 from vhdtools.cli.options import (
     RATE,
     access_options,
     disk_options,
     progress_options,
+    require_option,
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json
+from vhdtools.cli.output import say, say_json, tell
 from vhdtools.cli.progress import ProgressKind, shown_progress
+from vhdtools.cli.readiness_text import TITLES, warning_rows
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
     json_on_difference,
@@ -30,6 +33,7 @@ from vhdtools.cli.upload_report import (
 )
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, VhdToolsError
+from vhdtools.inspection import Inspection, Purpose
 from vhdtools.transfer import RetryPolicy, UploadOptions
 from vhdtools.transfer.api import preview
 from vhdtools.transfer.api import upload as upload_disk
@@ -47,6 +51,7 @@ _AGAIN = "Then run the same command again: it goes on from what is there."
 @click.option("--max-rate", type=RATE, help="Bytes per second, such as 10M; all workers together.")
 @click.option("--verify", is_flag=True, help="Read the blob back at the end and compare it.")
 @click.option("--content-md5", is_flag=True, help="Hash the whole blob, and record its MD5.")
+@require_option
 @click.option("--dry-run", is_flag=True, help="Say what would be sent, and send nothing.")
 @click.option(
     "--managed-disk",
@@ -75,6 +80,7 @@ def upload(
     max_rate: float | None,
     verify: bool,
     content_md5: bool,
+    require: tuple[Purpose, ...],
     dry_run: bool,
     managed_disk: bool,
     checkpoint_interval: float,
@@ -140,7 +146,7 @@ def upload(
             progress=shown,
         )
         if dry_run:
-            found = preview(disk, target, options=options, stop=stop, **reading)
+            found = preview(disk, target, options=options, stop=stop, require=require, **reading)
             said: dict[str, Any] | str = (
                 preview_to_json(found, credentials.description)
                 if as_json
@@ -148,13 +154,33 @@ def upload(
             )
         else:
             with json_on_difference(as_json), _told_how_to_go_on():
-                result = upload_disk(disk, target, options=options, stop=stop, **reading)
+                result = upload_disk(
+                    disk,
+                    target,
+                    options=options,
+                    stop=stop,
+                    require=require,
+                    inspected=None if as_json else _warn,  # JSON has it in the result
+                    **reading,
+                )
             said = result_to_json(result) if as_json else result_text(result)
     done = "" if dry_run else "The upload itself is complete."
     if isinstance(said, str):
         say(said, done=done)
     else:
         say_json(said, done=done)
+
+
+def _warn(inspection: Inspection) -> None:
+    """Before anything is sent: warnings, and that no managed disk could be made of the blob."""
+    rows = warning_rows(inspection.findings)
+    rows += [
+        ("not ready", f"{TITLES[each.purpose]}: {'; '.join(item.text for item in each.lacking)}")
+        for each in inspection.readiness
+        if each.purpose in ("page-blob", "managed-disk") and each.lacking
+    ]
+    for name, text in rows:
+        tell(f"{click.style(name, fg='yellow')}: {printable(text)}")
 
 
 @contextmanager

@@ -7,10 +7,13 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from vhdtools.cli.formatting import format_size
+from vhdtools.cli.formatting import format_size, printable
 from vhdtools.cli.output import say_json
+from vhdtools.cli.readiness_text import readiness_rows, warning_rows
 from vhdtools.errors import VerificationError
 from vhdtools.image import Reading
+from vhdtools.inspection.as_json import finding_to_json
+from vhdtools.inspection.readiness import readiness_to_json
 from vhdtools.transfer import UploadResult, VerifyResult
 from vhdtools.transfer.preview import Outlook, UploadPreview
 
@@ -74,6 +77,7 @@ def result_text(result: UploadResult) -> str:
             else "not read back (--verify does); page ranges are as planned",
         )
     )
+    rows += _judgement_rows(result)
     return _table(head, rows)
 
 
@@ -84,6 +88,7 @@ def result_to_json(result: UploadResult) -> dict[str, Any]:
         "crc64": f"{result.crc64:016x}",
         "content_md5": None if result.content_md5 is None else result.content_md5.hex(),
         "elapsed_seconds": round(result.elapsed_seconds, 3),
+        **_judgement_to_json(result),
     }
 
 
@@ -147,12 +152,30 @@ def preview_text(preview: UploadPreview, credentials: str) -> str:
         rows.insert(
             1, ("padded", f"{preview.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
         )
+    rows += _judgement_rows(preview)
     return _table(f"Dry run, nothing is sent: {preview.blob_url}", rows)
 
 
 def preview_to_json(preview: UploadPreview, credentials: str) -> dict[str, Any]:
     """What a dry run found, as JSON."""
-    return {"dry_run": True, **asdict(preview), "credentials": credentials}
+    return {
+        "dry_run": True,
+        **asdict(preview),
+        **_judgement_to_json(preview),
+        "credentials": credentials,
+    }
+
+
+def _judgement_rows(judged: UploadResult | UploadPreview) -> list[tuple[str, str]]:
+    rows = [(title, text) for title, text, _ in readiness_rows(judged.readiness)]
+    return [*rows, *((name, printable(text)) for name, text in warning_rows(judged.findings))]
+
+
+def _judgement_to_json(judged: UploadResult | UploadPreview) -> dict[str, Any]:
+    return {
+        "readiness": readiness_to_json(judged.readiness),
+        "findings": [finding_to_json(finding) for finding in judged.findings],
+    }
 
 
 def _reading_rows(reading: Reading) -> list[tuple[str, str]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from vhdtools.image.footers import (
@@ -61,7 +61,7 @@ class FoundBatmap:
 
     offset: int
     header: BatmapHeader
-    bitmap: bytes | None
+    bitmap: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +83,8 @@ class Structure:
     footer_copy: FoundFooter | None
     used: FoundFooter | None
     header: DynamicHeader | None
-    bat: array[int]
-    bat_padding: bytes
+    bat: array[int] = field(repr=False)
+    bat_padding: bytes = field(repr=False)
     batmap: FoundBatmap | None
     parent_name: ParentName | None
     parent_locators: tuple[FoundLocator, ...]

@@ -29,7 +29,7 @@ from vhdtools.inspection.report import Inspection
 from vhdtools.layout import EPOCH, NO_DATA_OFFSET, DynamicHeader
 from vhdtools.ranges import PAGE
 
-__all__ = ["as_json", "reading_as_json"]
+__all__ = ["as_json", "finding_to_json", "reading_as_json"]
 
 
 def as_json(inspection: Inspection) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def as_json(inspection: Inspection) -> dict[str, Any]:
         ],
         "bat": _bat(inspection),
         "batmap": None if structure is None else _batmap(structure),
-        "findings": [_finding(finding) for finding in inspection.findings],
+        "findings": [finding_to_json(finding) for finding in inspection.findings],
         "azure": _azure(inspection.azure),
         "readiness": readiness_to_json(inspection.readiness),
         "deep": None if inspection.deep is None else inspection.deep.to_json(),
@@ -235,7 +235,8 @@ def _batmap(structure: Structure) -> dict[str, Any] | None:
     }
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def finding_to_json(finding: Finding) -> dict[str, Any]:
+    """The object for one finding."""
     return {**asdict(finding), "level": finding.level.value}
 
 

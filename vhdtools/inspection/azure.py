@@ -207,7 +207,7 @@ def _file_check(structure: Structure, current_size: int) -> AzureCheck:
     fits = structure.file_size == wanted
     return AzureCheck(
         "file-size",
-        "a file of disk and footer",
+        "exactly disk and footer",
         f"{structure.file_size:,} bytes"
         if fits
         else f"{structure.file_size:,} bytes, not {wanted:,}",

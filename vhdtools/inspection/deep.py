@@ -19,7 +19,7 @@ from vhdtools.layout.bitmap import SECTOR, runs
 from vhdtools.progress import Progress
 from vhdtools.ranges import PAGE
 
-__all__ = ["DeepResult", "read_all"]
+__all__ = ["BlockStatistics", "DeepResult", "read_all"]
 
 _PIECE = 1 << 20
 

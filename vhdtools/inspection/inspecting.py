@@ -18,6 +18,7 @@ from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
 from vhdtools.inputs import local_folders
+from vhdtools.inspection.allocation import allocated_in_blocks
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
 from vhdtools.inspection.checks.deep import check_deep
@@ -34,7 +35,7 @@ from vhdtools.layout import DiskType
 from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PAGE, align_up
 
-__all__ = ["inspect", "partitions_of"]
+__all__ = ["InspectedImage", "inspect", "inspect_and_open", "partitions_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,51 @@ def inspect(
     Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
     UsageError for a URL, for a secret in a path, and for an option's value that does not exist.
     """
+    opened = inspect_and_open(
+        path,
+        deep=deep,
+        parent_dirs=parent_dirs,
+        raw_parent=raw_parent,
+        size_rule=size_rule,
+        fixed_base=fixed_base,
+        bitmap_rule=bitmap_rule,
+        now=now,
+        progress=progress,
+    )
+    if opened.image is not None:
+        opened.image.close()
+    return opened.inspection
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedImage:
+    """An inspection, and the disk that it was made from.
+
+    `image` is open, and the caller's to close; None where the disk cannot be read. The findings
+    say why not, or `refusal` does where an option decides, such as the base of a fixed disk.
+    """
+
+    inspection: Inspection
+    image: DiskImage | None = None
+    refusal: ImageError | None = None
+
+
+def inspect_and_open(
+    path: str | os.PathLike[str],
+    *,
+    deep: bool = False,
+    parent_dirs: Iterable[str | os.PathLike[str]] = (),
+    raw_parent: bool = False,
+    size_rule: SizeRule = "auto",
+    fixed_base: FixedBase | None = None,
+    bitmap_rule: BitmapRule = "auto",
+    now: datetime | None = None,
+    progress: Progress | None = None,
+) -> InspectedImage:
+    """Inspect a disk, and keep it open: what was judged is then what is read.
+
+    Arguments and errors are those of `inspect`.
+    """
     options = _Options(
         local_folders(parent_dirs),
         raw_parent,
@@ -79,19 +125,23 @@ def inspect(
     try:
         source = open_source(path)
     except SourceReadError as error:
-        return unreadable(str(path), error)
+        return InspectedImage(unreadable(str(path), error))
+    found: InspectedImage | None = None
     try:
         structure = read_structure(source)
         if structure.footer is None:
-            return not_a_vhd(source, structure, str(path))
-        return _inspect(source, structure, options)
+            found = InspectedImage(not_a_vhd(source, structure, str(path)))
+        else:
+            found = _inspect(source, structure, options)
     except SourceReadError as error:
-        return unreadable(str(path), error)
+        found = InspectedImage(unreadable(str(path), error))
     finally:
-        source.close()
+        if found is None or found.image is None:
+            source.close()
+    return found
 
 
-def _inspect(source: Source, structure: Structure, options: _Options) -> Inspection:
+def _inspect(source: Source, structure: Structure, options: _Options) -> InspectedImage:
     name = str(source.path)
     chain = decide_chain(
         source,
@@ -100,6 +150,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
         parent_dirs=options.parent_dirs,
         raw_parent=options.raw_parent,
     )
+    done: InspectedImage | None = None
     try:
         link = chain.links[0]
         base_known = link.reading.base is not None
@@ -115,7 +166,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
         except SourceReadError as error:
             findings.append(unreadable_finding(name, error))
         findings += _unchanged(chain)
-        return Inspection(
+        inspection = Inspection(
             path=name,
             format="vhd",
             structure=structure,
@@ -133,8 +184,18 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
             ),
             deep=read.deep,
         )
+        done = InspectedImage(inspection)
+        if sound:
+            # Inspection looks past what clear bits hide; who reads the disk must not.
+            try:
+                image = assemble(chain, options.rules.bitmap_rule)
+                done = InspectedImage(inspection, image)
+            except DamagedImageError as error:
+                done = InspectedImage(inspection, None, error)
+        return done
     finally:
-        chain.close()
+        if done is None or done.image is None:
+            chain.close()
 
 
 def _parent_of_flawed(chain: Chain, options: _Options) -> Iterator[Finding]:
@@ -216,12 +277,15 @@ def _about(chain: Chain, error: ImageError) -> str:
 
 def _allocated(link: Link) -> int | None:
     """Bytes of the disk that the file holds."""
-    structure, blocks = link.structure, link.soundness.blocks
+    structure, soundness = link.structure, link.soundness
     if structure.header is not None:
-        return None if blocks is None else blocks.allocated * structure.header.block_size
+        return allocated_in_blocks(structure, soundness)
     if structure.footer is None or structure.footer.disk_type != DiskType.FIXED:
         return None
-    runs = data_runs(link.source, 0, structure.data_end)
+    base = link.reading.base
+    start = soundness.surplus if base is not None and base.choice == "end" else 0
+    end = min(start + align_up(soundness.guest_size, PAGE), structure.data_end)
+    runs = data_runs(link.source, start, end)
     return sum(length for _, length, is_data in runs if is_data)
 
 

@@ -14,6 +14,7 @@ from vhdtools.image.deciding import undecided_size
 from vhdtools.image.reading import Reading, choose_size
 from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.structure import Structure, read_structure
+from vhdtools.inspection.allocation import allocated_in_blocks
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.structure import check_structure
 from vhdtools.inspection.finding import Finding, Level
@@ -119,7 +120,8 @@ def _inspect(
 ) -> Inspection:
     source = _BlobBytes(blob, state.size)
     structure = read_structure(source)
-    number, held = _sums(blob.page_ranges(0, state.size)) if state.size else (0, 0)
+    ranges = blob.page_ranges(0, state.size) if state.size else ()
+    number, held, in_disk = _sums(ranges, structure.data_end)
     remote = RemoteState(
         state.leased,
         number,
@@ -153,7 +155,9 @@ def _inspect(
         format="vhd",
         structure=structure,
         soundness=soundness,
-        allocated_bytes=remote.range_bytes,
+        allocated_bytes=allocated_in_blocks(structure, soundness)
+        if structure.header is not None
+        else min(in_disk, align_up(soundness.guest_size, PAGE)),
         ancestors=(),
         findings=finished(findings, blob.name, remote=True),
         azure=judge(
@@ -212,13 +216,14 @@ class _BlobGuest:
         return footer is not None and footer.disk_type == DiskType.FIXED
 
 
-def _sums(ranges: Iterable[PageRange]) -> tuple[int, int]:
-    """How many ranges, and their bytes."""
-    number = total = 0
+def _sums(ranges: Iterable[PageRange], data_end: int) -> tuple[int, int, int]:
+    """How many ranges, their bytes, and those of them below `data_end`."""
+    number = total = below = 0
     for item in ranges:
         number += 1
         total += item.length
-    return number, total
+        below += max(0, min(item.offset + item.length, data_end) - item.offset)
+    return number, total, below
 
 
 def _check_remote(state: RemoteState) -> Iterator[Finding]:

@@ -10,10 +10,11 @@ generation 2 VMs".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, TypeAlias, get_args
 
+from vhdtools.errors import NotUploadableError, UsageError
 from vhdtools.inspection.describe import short_size
 from vhdtools.inspection.partitions import BIOS_BOOT, EFI_SYSTEM, PartitionTables
 from vhdtools.layout import FOOTER_SIZE
@@ -30,6 +31,8 @@ __all__ = [
     "Purpose",
     "Readiness",
     "Shortfall",
+    "check_purposes",
+    "check_required",
     "judge_bytes",
     "readiness_of_size",
     "readiness_to_json",
@@ -70,9 +73,8 @@ class Shortfall:
     @property
     def text(self) -> str:
         """The requirement and what there is instead, in words."""
-        if not self.known:
-            return f"not known: {self.requirement}, found {self.actual}"
-        return f"requires {self.requirement}, found {self.actual}"
+        verb = "requires" if self.known else "normally requires"
+        return f"{verb} {self.requirement}, found {self.actual}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,41 @@ class Readiness:
     def ready_as_is(self) -> bool | None:
         """Whether the file's own bytes are ready; None where that cannot be determined."""
         return None if self.lacking_as_is is None else _answer(self.lacking_as_is)
+
+
+def check_purposes(subject: str, require: Iterable[str]) -> None:
+    """Raise UsageError, naming `subject`, for a purpose that does not exist."""
+    for name in [require] if isinstance(require, str) else require:
+        if isinstance(require, str) or name not in PURPOSES:
+            raise UsageError(
+                subject,
+                f"require is not a list of purposes: {name!r}",
+                f"The purposes are {', '.join(PURPOSES)}.",
+            )
+
+
+def check_required(
+    subject: str,
+    readiness: Iterable[Readiness],
+    require: Container[str],
+    *,
+    as_is: bool = False,
+) -> None:
+    """Raise NotUploadableError if the disk `subject` is not ready for a purpose in `require`.
+
+    A purpose for which readiness cannot be determined is not met. `as_is` judges the bytes as they
+    are, not what `vhdtool upload` makes of them.
+    """
+    problems, remedies = [], []
+    for each in readiness:
+        lacking = (each.lacking_as_is or ()) if as_is else each.lacking
+        if each.purpose not in require or not lacking:
+            continue
+        word = "not ready" if _answer(lacking) is False else "not known to be ready"
+        problems.append(f"{word} for {each.purpose}: {'; '.join(item.text for item in lacking)}")
+        remedies += [item.remedy for item in lacking if item.remedy]
+    if problems:
+        raise NotUploadableError(subject, ". ".join(problems), " ".join(dict.fromkeys(remedies)))
 
 
 def _answer(lacking: Iterable[Shortfall]) -> bool | None:
@@ -137,14 +174,17 @@ def judge_bytes(
     """What is lacking for each purpose in a blob of `blob_size` bytes.
 
     `disk_size` is that of the disk in it, by its footer. `unsound` stands against every purpose,
-    `not_a_fixed_vhd` against all but a page blob. `tables` is None where nothing was read.
+    and nothing else is then judged; `not_a_fixed_vhd` stands against all but a page blob. `tables`
+    is None where nothing was read.
     """
-    managed = (*unsound, *not_a_fixed_vhd, *_managed_disk(disk_size + FOOTER_SIZE))
+    if unsound:
+        return dict.fromkeys(PURPOSES, tuple(unsound))
+    managed = (*not_a_fixed_vhd, *_managed_disk(disk_size + FOOTER_SIZE))
     return {
-        "page-blob": (*unsound, *_page_blob(blob_size)),
+        "page-blob": tuple(_page_blob(blob_size)),
         "managed-disk": managed,
-        "boot-gen1": (*managed, *(() if unsound else _generation_1(disk_size, tables))),
-        "boot-gen2": (*managed, *(() if unsound else _generation_2(disk_size, tables))),
+        "boot-gen1": (*managed, *_generation_1(disk_size, tables)),
+        "boot-gen2": (*managed, *_generation_2(disk_size, tables)),
     }
 
 

@@ -10,7 +10,7 @@ from vhdtools.image.soundness import Soundness
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.azure import AzureVerdict
 from vhdtools.inspection.deep import DeepResult
-from vhdtools.inspection.describe import disk_type_name
+from vhdtools.inspection.describe import disk_type_name, short_size
 from vhdtools.inspection.finding import Finding, Level
 from vhdtools.inspection.readiness import Readiness
 from vhdtools.layout import DiskType
@@ -51,7 +51,7 @@ class RemoteState:
     metadata: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Inspection:
     """All that inspection found out about one disk.
 
@@ -74,6 +74,16 @@ class Inspection:
     deep: DeepResult | None = None
     remote: RemoteState | None = None
     reading: Reading = UNQUESTIONED
+
+    def __repr__(self) -> str:
+        """The disk and the verdict in a line; the tables of a disk have millions of entries."""
+        size = None if self.virtual_size is None else short_size(self.virtual_size)
+        codes = [finding.code for finding in self.findings]
+        ready = [each.purpose for each in self.readiness if each.ready]
+        return (
+            f"<Inspection of {self.path!r}: {self.disk_type or self.format}, {size}, "
+            f"ready for {ready}, findings {codes}>"
+        )
 
     @property
     def has_errors(self) -> bool:

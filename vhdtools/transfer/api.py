@@ -6,14 +6,17 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from vhdtools.errors import NotUploadableError, UsageError
+from vhdtools.errors import ImageError, NotUploadableError, UsageError
 from vhdtools.image import BitmapRule, FixedBase, SizeRule
-from vhdtools.image import open as open_image
 from vhdtools.image.disk_image import DiskImage
-from vhdtools.inspection import Level, inspect
+from vhdtools.inspection import Finding, Inspection, Level, Purpose, Readiness
+from vhdtools.inspection.inspecting import inspect_and_open, partitions_of
+from vhdtools.inspection.partitions import PartitionTables
+from vhdtools.inspection.readiness import check_purposes, check_required, readiness_of_size
 from vhdtools.progress import Progress
 from vhdtools.target.destination import open_target
 from vhdtools.target.page_target import PageTarget
@@ -41,6 +44,8 @@ def upload(
     managed_disk: bool = False,
     refresh: Refresh | None = None,
     api_version: str | None = None,
+    require: Sequence[Purpose] = (),
+    inspected: Callable[[Inspection], object] | None = None,
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -59,14 +64,22 @@ def upload(
     that it knows. `parent_dirs`, `raw_parent`, `size_rule`, `fixed_base` and `bitmap_rule` are
     those of `vhdtools.open`. Set `stop` from another thread to end in order.
 
-    Raises NotUploadableError for a disk with error findings, UsageError for a destination that
-    makes no sense, and what `vhdtools.transfer.upload.upload_image` raises.
+    `require` names purposes ("page-blob", "managed-disk", "boot-gen1", "boot-gen2") that the disk
+    must be ready for; the result has the readiness for all of them. Of a DiskImage, it is judged
+    by its size and partition tables, and no findings are known. `inspected` is called with the
+    inspection of a path before anything is sent.
+
+    Raises NotUploadableError for a disk with error findings, or that is not ready for a purpose in
+    `require`, before anything is sent; UsageError for a destination or a purpose that makes no
+    sense; and what `vhdtools.transfer.upload.upload_image` raises.
     """
     options = options or UploadOptions()
     with ExitStack() as stack:
-        image = stack.enter_context(
-            _opened(
+        judged = stack.enter_context(
+            _judged(
                 disk,
+                require,
+                inspected,
                 parent_dirs=parent_dirs,
                 raw_parent=raw_parent,
                 size_rule=size_rule,
@@ -86,8 +99,9 @@ def upload(
                 note=options.progress.note,
             )
         )
-        _check_not_itself(image, target)
-        return upload_image(image, target, options, stop)
+        _check_not_itself(judged.image, target)
+        result = upload_image(judged.image, target, options, stop)
+        return replace(result, readiness=judged.readiness, findings=judged.findings)
 
 
 def preview(
@@ -96,6 +110,7 @@ def preview(
     *,
     options: UploadOptions | None = None,
     stop: threading.Event | None = None,
+    require: Sequence[Purpose] = (),
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -103,16 +118,19 @@ def preview(
     bitmap_rule: BitmapRule = "auto",
 ) -> UploadPreview:
     """What `upload` would do, with nothing changed; raises what `upload` would at its start."""
-    with _opened(
+    with _judged(
         disk,
+        require,
+        None,
         parent_dirs=parent_dirs,
         raw_parent=raw_parent,
         size_rule=size_rule,
         fixed_base=fixed_base,
         bitmap_rule=bitmap_rule,
-    ) as image:
-        _check_not_itself(image, target)
-        return preview_image(image, target, options, stop)
+    ) as judged:
+        _check_not_itself(judged.image, target)
+        found = preview_image(judged.image, target, options, stop)
+        return replace(found, readiness=judged.readiness, findings=judged.findings)
 
 
 def verify(
@@ -166,24 +184,78 @@ def verify(
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """An open disk, and what is known of it."""
+
+    image: DiskImage
+    readiness: tuple[Readiness, ...]
+    findings: tuple[Finding, ...] = ()
+
+
+@contextmanager
+def _judged(
+    disk: Disk,
+    require: Sequence[Purpose],
+    inspected: Callable[[Inspection], object] | None,
+    **how: Any,
+) -> Iterator[_Judged]:
+    """The disk, open, judged, and ready for what is required."""
+    if not isinstance(disk, (str, os.PathLike)):
+        check_purposes(str(disk.path), require)
+        readiness = readiness_of_size(disk.virtual_size, _partitions(disk))
+        check_required(str(disk.path), readiness, require)
+        yield _Judged(disk, readiness)
+        return
+    check_purposes(os.fspath(disk), require)
+    with _inspected(disk, **how) as (inspection, image):
+        check_required(os.fspath(disk), inspection.readiness, require)
+        if inspected is not None:
+            inspected(inspection)
+        yield _Judged(image, inspection.readiness, inspection.findings)
+
+
+def _partitions(image: DiskImage) -> PartitionTables | None:
+    try:
+        return partitions_of(image)
+    except ImageError:
+        return None  # the upload meets the same error, or does not read there
+
+
 @contextmanager
 def _opened(disk: Disk, **how: Any) -> Iterator[DiskImage]:
+    """The disk, open and without error findings."""
     if not isinstance(disk, (str, os.PathLike)):
         yield disk
         return
-    inspection = inspect(disk, **how)
-    errors = [finding for finding in inspection.findings if finding.level is Level.ERROR]
-    if errors:
-        first = errors[0]
-        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        raise NotUploadableError(
-            os.fspath(disk),
-            f"{first.message} [{first.code}]{more}",
-            first.remedy or "`vhdtool inspect` says more.",
-            first.offset,
-        )
-    with open_image(disk, **how) as image:
+    with _inspected(disk, **how) as (_, image):
         yield image
+
+
+@contextmanager
+def _inspected(disk: str | os.PathLike[str], **how: Any) -> Iterator[tuple[Inspection, DiskImage]]:
+    """The inspection of a disk, and the disk, opened once for both.
+
+    Raises NotUploadableError for error findings.
+    """
+    found = inspect_and_open(disk, **how)
+    with ExitStack() as stack:
+        if found.image is not None:
+            stack.enter_context(found.image)
+        errors = [item for item in found.inspection.findings if item.level is Level.ERROR]
+        if errors:
+            first = errors[0]
+            more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+            raise NotUploadableError(
+                os.fspath(disk),
+                f"{first.message} [{first.code}]{more}",
+                first.remedy or "`vhdtool inspect` says more.",
+                first.offset,
+            )
+        if found.refusal is not None:
+            raise found.refusal
+        assert found.image is not None
+        yield found.inspection, found.image
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.reading import UNQUESTIONED, Reading, reading_of
+from vhdtools.inspection import Finding, Readiness
 from vhdtools.layout import FOOTER_SIZE
 from vhdtools.target.page_target import PageTarget, TargetState, check_size
 from vhdtools.transfer.checkpoint import Checkpoint, finished_crc64
@@ -31,8 +32,9 @@ class UploadPreview:
     """What an upload would do; sizes in bytes.
 
     At most `data_bytes` would be sent: the rest of the blob is known to be zero without reading.
-    `resume_at` is where the unfinished upload stands that would be gone on with.
-    `reading` is what was chosen where the disk's file can be read in two ways.
+    `resume_at` is where the unfinished upload stands that would be gone on with. `reading` is what
+    was chosen where the disk's file can be read in two ways. `readiness` says what the blob would
+    be ready for, `findings` what inspection found; both are empty where nobody looked.
     """
 
     blob_url: str
@@ -43,6 +45,8 @@ class UploadPreview:
     outlook: Outlook
     resume_at: int
     reading: Reading = UNQUESTIONED
+    readiness: tuple[Readiness, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 def preview_image(

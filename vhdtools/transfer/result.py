@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from vhdtools.image.reading import UNQUESTIONED, Reading
+from vhdtools.inspection import Finding, Readiness
 
 __all__ = ["UploadResult", "VerifyResult"]
 
@@ -21,7 +22,8 @@ class UploadResult:
     reason in `retry_reasons`. `crc64` is that of the whole blob. `verified` is True when the blob
     was read back and is the disk, None when it was not read back. `already_there` means that
     nothing had to be sent. `reading` is what was chosen where the disk's file can be read in two
-    ways.
+    ways. `readiness` says what the blob is ready for in Azure, and what is lacking; `findings` is
+    what inspection found in the source. Both are empty where nobody looked.
     """
 
     blob_url: str
@@ -42,6 +44,8 @@ class UploadResult:
     verified: bool | None
     already_there: bool
     reading: Reading = UNQUESTIONED
+    readiness: tuple[Readiness, ...] = ()
+    findings: tuple[Finding, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
