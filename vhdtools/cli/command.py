@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
 
+from vhdtools.errors import UsageError
 from vhdtools.inputs import local_path, looks_like_url, refuse_secret
 from vhdtools.text import holds_secret, printable, redact
 
@@ -21,19 +23,18 @@ class Command(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the command line, as click does, once it is known to have no misplaced secret."""
-        given = list(args)
-        refuse_secrets(self.params, given)
+        refuse_secrets(self.params, args)
         try:
             return super().parse_args(ctx, args)
         except click.UsageError as error:
-            if any(map(holds_secret, given)) and type(error) is click.UsageError:
-                # Too many arguments: pieces of a URL, perhaps, and of the signature in it.
-                raise click.UsageError(
-                    "There are more arguments than the command takes, and one of them holds a SAS "
-                    "(they are not repeated). Put each URL between quotation marks.",
-                    ctx,
-                ) from None
-            raise
+            if type(error) is not click.UsageError:
+                raise  # the others name a parameter, whose value was looked at
+            # Too many arguments, which click repeats: one may be a piece of a URL or of a key.
+            raise click.UsageError(
+                "There are more arguments than the command takes. Put quotation marks around "
+                "a URL, and around a name with blanks in it.",
+                ctx,
+            ) from None
 
 
 def refuse_secrets(parameters: Sequence[click.Parameter], args: Sequence[str]) -> None:
@@ -42,13 +43,29 @@ def refuse_secrets(parameters: Sequence[click.Parameter], args: Sequence[str]) -
     It belongs into a blob's name, among the arguments, and into the value of --connection-string.
     Arguments are judged by the command, which knows which of them names a blob.
     """
+    before = ""
     for option, value in _values(parameters, args):
-        if option in _SECRET_OPTIONS or not holds_secret(value):
-            continue
         if option is not None:
-            refuse_secret(option, value)
-        elif not looks_like_url(value) and "?" not in value and "%3f" not in value.lower():
+            if option not in _SECRET_OPTIONS:
+                refuse_secret(option, value)
+            continue
+        if not looks_like_url(value) and "?" not in value and "%3f" not in value.lower():
             refuse_secret("an argument", value)
+        if _are_pieces(before, value):
+            raise UsageError(
+                "an argument",
+                "this is a piece of the argument before it, which holds a SAS or a key "
+                "(it is not repeated)",
+                "Put a URL between quotation marks, on one line.",
+            )
+        before = value
+
+
+def _are_pieces(first: str, second: str) -> bool:
+    """Whether a line break or a blank cut a SAS or a key in two."""
+    if os.path.lexists(second) or looks_like_url(second) or "." in second:
+        return False
+    return holds_secret(first) or (holds_secret(first + second) and not holds_secret(second))
 
 
 def _values(
