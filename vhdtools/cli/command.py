@@ -48,6 +48,7 @@ def refuse_secrets(parameters: Sequence[click.Parameter], args: Sequence[str]) -
         if option is not None:
             if option not in _SECRET_OPTIONS:
                 refuse_secret(option, value)
+            before = ""
             continue
         if not looks_like_url(value) and "?" not in value and "%3f" not in value.lower():
             refuse_secret("an argument", value)

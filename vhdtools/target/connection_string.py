@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -12,6 +13,8 @@ from vhdtools.target.blob_address import EMULATOR_ACCOUNT, checked_sas
 __all__ = ["StorageAccount", "parse_connection_string"]
 
 _SUBJECT = "connection string"
+# No field is called as the parameters of a SAS are, in two letters, or sig.
+_SAS_OR_URL = re.compile(r"[a-z]+://|\??[a-z]{2,3}=", re.IGNORECASE)
 _WHOLE = "Copy it whole, and put it between quotation marks: it contains semicolons."
 _EMULATOR_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -34,7 +37,7 @@ def parse_connection_string(text: str) -> StorageAccount:
     Raises UsageError, which names no value.
     """
     text = unquoted(text)
-    if "://" in text.partition("=")[0] or (";" not in text and "sig=" in text.lower()):
+    if _SAS_OR_URL.match(text):
         raise UsageError(
             _SUBJECT,
             "a URL or a SAS was given in its place (it is not repeated)",
