@@ -210,7 +210,7 @@ def check_sizes(
             f"the disk and its footer need {size_text(current)} and 512 bytes, the file has "
             f"{size_text(soundness.surplus)} more{shown}",
             0,
-            remedy=None if reading.base is None else "",
+            remedy=None if reading.base is None else _OTHER_BASE[reading.base.choice],
         )
     if guest % 512:
         yield kinds.SIZE_NOT_SECTORS.found(
@@ -241,6 +241,12 @@ def check_sizes(
             f"{size_text(current)}",
             at + _AT["original_size"],
         )
+
+
+_OTHER_BASE = {
+    "start": "If the disk ends at the footer instead, say --fixed-base end.",
+    "end": "If the disk begins at the file's start instead, say --fixed-base start.",
+}
 
 
 def _check_geometry(footer: Footer, at: int) -> Iterator[Finding]:
