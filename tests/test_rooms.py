@@ -20,6 +20,7 @@ ROOMS = (
     "errors",
     "inputs",
     "progress",
+    "resources",
     "ranges",
     "checksums",
     "layout",

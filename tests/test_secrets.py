@@ -5,8 +5,10 @@ Every class of vhdtools' errors is provoked here, through the library and throug
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -53,6 +55,7 @@ class Scene:
     server: PageBlobServer
     folder: Path
     disk: Path
+    monkeypatch: pytest.MonkeyPatch
 
     def foul(self, *rules: Rule) -> None:
         self.server.inject(*rules)
@@ -140,6 +143,13 @@ def differs(scene: Scene) -> None:
     scene.upload()
 
 
+def exhausted(scene: Scene) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    scene.monkeypatch.setattr(socket, "create_connection", fail)
+
+
 def stopped(_scene: Scene) -> None:
     """The stop is set from the beginning, in the library's entry points alone."""
 
@@ -162,6 +172,7 @@ SCENES: dict[type[VhdToolsError], Provoke] = {
     errors.AccessError: access,
     errors.UnavailableError: unavailable,
     errors.ChecksumError: checksum,
+    errors.ResourceLimitError: exhausted,
     errors.VerificationError: differs,
     errors.TransferInterruptedError: stopped,
 }
@@ -193,10 +204,11 @@ def no_surroundings(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
     with PageBlobServer(ServerOptions()) as server:
         server.create_container("disks")
-        yield Scene(server, tmp_path, place(tmp_path / "disk.vhd", dynamic(WORD + "-" * 2048)))
+        disk = place(tmp_path / "disk.vhd", dynamic(WORD + "-" * 2048))
+        yield Scene(server, tmp_path, disk, monkeypatch)
 
 
 def texts_of(error: BaseException) -> Iterator[str]:

@@ -31,7 +31,8 @@ from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.failures import error_from_failure
 from vhdtools.target.http_connection import Answer, Timeouts
-from vhdtools.target.network import ProxyError
+from vhdtools.target.network import Origin, Route
+from vhdtools.target.proxies import Proxy, ProxyError, ProxyRefusedError
 from vhdtools.target.received_response import ReceivedResponse
 
 PLACE = BlobAddress("https://acct.blob.core.windows.net", "vhds", "disk.vhd")
@@ -50,6 +51,13 @@ def untrusted() -> ssl.SSLCertVerificationError:
     return error
 
 
+PROXY = Proxy("https_proxy", "proxy.corp", 3128)
+
+
+def refused_by_proxy(status: int, *headers: tuple[str, str]) -> ProxyRefusedError:
+    return ProxyRefusedError(PROXY, Answer(status, "No", headers, b""))
+
+
 UNKNOWN = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 NO_DNS = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
@@ -64,10 +72,10 @@ NO_DNS = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution
         (tls_error("UNSUPPORTED_PROTOCOL"), TargetRefusedError, "version of TLS"),
         (tls_error("DECRYPTION_FAILED_OR_BAD_RECORD_MAC"), UnavailableError, "connection failed"),
         (ssl.SSLEOFError(8, "EOF occurred"), UnavailableError, "EOF occurred"),
-        (ProxyError("http://proxy:3128", "answered 407", 407), AccessError, "HTTPS_PROXY"),
-        (ProxyError("http://proxy:3128", "answered 403", 403), TargetRefusedError, "NO_PROXY"),
-        (ProxyError("http://proxy:3128", "answered 503", 503), UnavailableError, "503"),
-        (ProxyError("socks5://proxy:1", "is not …"), TargetRefusedError, "HTTPS_PROXY"),
+        (refused_by_proxy(407), AccessError, "https_proxy"),
+        (refused_by_proxy(403), TargetRefusedError, "NO_PROXY"),
+        (refused_by_proxy(503), UnavailableError, "503"),
+        (ProxyError("ALL_PROXY", "is not …"), TargetRefusedError, "ALL_PROXY"),
         (ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"), UnavailableError, ""),
         (ConnectionResetError(errno.ECONNRESET, "reset by peer"), UnavailableError, "reset"),
         (BrokenPipeError(errno.EPIPE, "Broken pipe"), UnavailableError, "Broken pipe"),
@@ -119,7 +127,9 @@ def an_instance(kind: type[BaseException]) -> BaseException:
     Exception.__init__(error, "https://x/?sig=S3CRET")
     if issubclass(kind, HttpResponseError):
         answer = Answer(403, "", (), b"")
-        error.response = ReceivedResponse(HttpRequest("GET", "https://x/?sig=S3CRET"), answer)
+        error.response = ReceivedResponse(
+            HttpRequest("GET", "https://x/?sig=S3CRET"), answer, Route(Origin("https", "x", 443))
+        )
     assert isinstance(error, BaseException)
     return error
 

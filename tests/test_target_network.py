@@ -28,7 +28,8 @@ from vhdtools.errors import (
 )
 from vhdtools.target.destination import open_target
 from vhdtools.target.http_connection import Connection, Timeouts
-from vhdtools.target.network import Origin, ProxyError, connect, is_loopback, origin_of, proxy_for
+from vhdtools.target.network import Origin, Route, connect, is_loopback, origin_of, route_to
+from vhdtools.target.proxies import ProxyError, parse_proxy
 from vhdtools.target.transport import ConnectionTransport
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ pytest_plugins = ["tests.pageblob_server.fixtures"]
 HOST = "disks.example.com"
 QUICK = Timeouts(connect=5, stall=5)
 DATA = memoryview(bytes(512))
-ANSWER = b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n"
+ANSWER = b"HTTP/1.1 201 Created\r\nx-ms-request-id: 1\r\nContent-Length: 0\r\n\r\n"
 
 
 @pytest.fixture(autouse=True)
@@ -172,7 +173,7 @@ class TestProxies:
     def test_of_other_kinds(self, monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
         monkeypatch.setenv("HTTPS_PROXY", proxy)
         target = open_target(f"https://{HOST}/vhds/x.vhd?{SAS}")
-        with pytest.raises(TargetRefusedError, match=r"only kind") as failed:
+        with pytest.raises(TargetRefusedError, match=r"only http:// works") as failed:
             target.state()
         assert "HTTPS_PROXY" in failed.value.remedy
         target.close()
@@ -181,15 +182,16 @@ class TestProxies:
         ("environment", "url", "expected"),
         [
             ({}, "https://a.example", None),
-            ({"HTTPS_PROXY": "http://p:1"}, "https://a.example", "http://p:1"),
-            ({"https_proxy": "p:1"}, "https://a.example", "http://p:1"),
+            ({"HTTPS_PROXY": "http://p:1"}, "https://a.example", "p:1 HTTPS_PROXY"),
+            ({"https_proxy": "p:1"}, "https://a.example", "p:1 https_proxy"),
+            ({"https_proxy": "p:1", "HTTPS_PROXY": "q:1"}, "https://a.example", "p:1 https_proxy"),
             ({"HTTPS_PROXY": "http://p:1"}, "http://a.example", None),
-            ({"HTTP_PROXY": "http://p:1"}, "http://a.example", "http://p:1"),
-            ({"ALL_PROXY": "http://p:1"}, "https://a.example", "http://p:1"),
+            ({"HTTP_PROXY": "http://u:secret@p"}, "http://a.example", "p:80 HTTP_PROXY"),
+            ({"ALL_PROXY": "http://[::1]:1"}, "https://a.example", "::1:1 ALL_PROXY"),
             ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "a.example"}, "https://a.example", None),
             ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": ".example"}, "https://a.example", None),
             ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "*"}, "https://a.example", None),
-            ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "b.example"}, "https://a.example", "http://p:1"),
+            ({"HTTPS_PROXY": "p:1", "NO_PROXY": "b.example"}, "https://a.ex", "p:1 HTTPS_PROXY"),
             ({"HTTP_PROXY": "http://p:1"}, "http://127.0.0.1:10000", None),
             ({"HTTP_PROXY": "http://p:1"}, "http://localhost:10000", None),
             ({"HTTP_PROXY": "http://p:1"}, "http://[::1]:10000", None),
@@ -204,7 +206,10 @@ class TestProxies:
     ) -> None:
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        assert proxy_for(origin_of(urlsplit(url))) == expected
+        route = route_to(origin_of(urlsplit(url)))
+        proxy = route.proxy
+        assert (proxy and f"{proxy.host}:{proxy.port} {proxy.source}") == expected
+        assert route.exception == ("NO_PROXY" if "NO_PROXY" in environment and not expected else "")
 
 
 class TestTls:
@@ -242,9 +247,10 @@ class TestTls:
 
         with Listener(handle) as server:
             target = open_target(f"https://127.0.0.1:{server.port}/a/vhds/x.vhd?{SAS}")
-            with pytest.raises(TargetRefusedError, match=r"certificate is not trusted") as failed:
+            with pytest.raises(TargetRefusedError, match=r"is not trusted") as failed:
                 target.state()
-            assert "REQUESTS_CA_BUNDLE" in failed.value.remedy
+            remedy = "REQUESTS_CA_BUNDLE" if issuer == "unknown" else "Check the host in the URL"
+            assert remedy in failed.value.remedy
             target.close()
 
     def test_where_there_is_none(self, serve: Serve) -> None:
@@ -291,7 +297,7 @@ def trusted_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[
 class TestConnecting:
     def test_options_of_the_socket(self) -> None:
         with Listener(lambda *_: None) as server:
-            connection = connect(Origin("http", "127.0.0.1", server.port), None, QUICK)
+            connection = connect(Route(Origin("http", "127.0.0.1", server.port)), QUICK)
             made = connection.socket
             assert made.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
             assert made.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
@@ -302,7 +308,7 @@ class TestConnecting:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             port = closed.getsockname()[1]
         target = open_target(f"http://127.0.0.1:{port}/devstoreaccount1/vhds/x.vhd?{SAS}")
-        with pytest.raises(TargetMissingError, match=r"nobody listens"):
+        with pytest.raises(TargetMissingError, match=r"refused the connection: no service"):
             target.state()
         target.close()
 
@@ -366,8 +372,12 @@ class TestConnecting:
 
 @pytest.mark.parametrize("proxy", ["http://127.0.0.1:port", "http://127.0.0.1:99999", "http://[:1"])
 def test_a_proxy_whose_url_is_none(proxy: str) -> None:
-    with pytest.raises(ProxyError, match=r"has a URL that is none"):
-        connect(Origin("https", HOST, 443), proxy, Timeouts())
+    with pytest.raises(ProxyError, match=r"HTTPS_PROXY is not of the form") as failed:
+        parse_proxy(proxy.replace("//", "//user:S3CRET/"), "HTTPS_PROXY")
+    assert "S3CRET" not in str(failed.value)
+    assert failed.value.__context__ is None or failed.value.__suppress_context__
+    with pytest.raises(ProxyError, match=r"HTTPS_PROXY is not of the form"):
+        parse_proxy(proxy, "HTTPS_PROXY")
 
 
 def test_closed_while_a_request_was_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:

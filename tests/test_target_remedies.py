@@ -16,7 +16,7 @@ from vhdtools.target.access_meanings import ACCESS_CODES, ACCESS_DETAILS
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.denial import Attempt, why_denied
 from vhdtools.target.service_errors import command_names
-from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, FOREIGN
+from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, UNCONFIRMED
 
 NOW = datetime(2024, 5, 17, 12, 0, tzinfo=timezone.utc)
 ACCOUNT = "https://acct.blob.core.windows.net"
@@ -77,7 +77,7 @@ def remedies_of_all() -> list[str]:
         *ACCESS_CODES.values(),
         *(meaning for _, meaning in ACCESS_DETAILS),
         FAILING,
-        FOREIGN,
+        UNCONFIRMED,
     ]
     texts = [getattr(remedies, name) for name in remedies.__all__ if name.isupper()]
     return sorted({meaning.remedy for meaning in meanings} | {*texts, *_reasons()})

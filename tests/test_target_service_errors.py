@@ -67,7 +67,6 @@ ANSWERS: list[tuple[int, str, type[TargetError], str, str]] = [
     (404, "", TargetMissingError, "no such place", "URL"),
     (405, "UnsupportedHttpVerb", TargetRefusedError, "operation", ""),
     (405, "", TargetRefusedError, "operation", ""),
-    (407, "", AccessError, "proxy", "HTTPS_PROXY"),
     (408, "RequestTimeout", UnavailableError, "in time", ""),
     (409, "BlobAlreadyExists", TargetExistsError, "already", "--overwrite"),
     (409, "LeaseAlreadyPresent", TargetBusyError, "another program", "Wait"),
@@ -176,9 +175,9 @@ ANSWERS: list[tuple[int, str, type[TargetError], str, str]] = [
     (409, "BlobTierInadequateForContentLength", TargetRefusedError, "tier", ""),
     (400, "InvalidBlobTier", TargetRefusedError, "tier", ""),
     (409, "OperationNotAllowedOnIncrementalCopyBlob", TargetRefusedError, "copy", "another name"),
-    (200, "", TargetRefusedError, "not answered by Azure", "proxy"),
-    (302, "", TargetRefusedError, "not answered by Azure", "proxy"),
-    (418, "", TargetRefusedError, "not answered by Azure", "proxy"),
+    (200, "", TargetRefusedError, "did not confirm", "report"),
+    (302, "", TargetRefusedError, "did not confirm", "report"),
+    (418, "", TargetRefusedError, "did not confirm", "report"),
 ]
 
 

@@ -18,6 +18,7 @@
     │   ├── AccessError               credentials missing, wrong or expired
     │   ├── UnavailableError          no answer, throttled, or failing: worth another try
     │   └── ChecksumError             what arrived is not what was sent: worth another try
+    ├── ResourceLimitError        this process may have no more memory, descriptors or threads
     ├── VerificationError         the target's content is not the disk's
     └── TransferInterruptedError       stopped on request, after a checkpoint
 
@@ -39,6 +40,7 @@ __all__ = [
     "ImageError",
     "NotUploadableError",
     "ParentError",
+    "ResourceLimitError",
     "SourceChangedError",
     "SourceReadError",
     "TargetBusyError",
@@ -191,6 +193,10 @@ class ChecksumError(TargetError):
     """What arrived is not what was sent: by the service's word, or by the CRC-64 it returned."""
 
     resumable = True
+
+
+class ResourceLimitError(VhdToolsError):
+    """The operating system gives this process no more memory, file descriptors or threads."""
 
 
 class VerificationError(VhdToolsError):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gzip
 import socket
 import struct
 
@@ -12,6 +14,7 @@ from .calls import Body, Reply
 from .checksums import crc64_header
 from .faults import Fault
 
+_LINGER_SECONDS = 0.02
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 
@@ -32,11 +35,17 @@ def damaged(reply: Reply, fault: Fault | None) -> Reply:
                 del reply.headers[name]
                 if isinstance(fault, faults.WrongChecksum):
                     reply.headers[name] = wrong
+    elif isinstance(fault, faults.WrongStatus):
+        reply.status = fault.status
+    elif isinstance(fault, faults.Repack) and fault.gzip and reply.length:
+        packed = gzip.compress(b"".join(reply.body))
+        reply.headers["Content-Encoding"] = "gzip"
+        reply.body, reply.length = [packed], len(packed)
     return reply
 
 
-def head(response: web.StreamResponse) -> bytes:
-    lines = [f"HTTP/1.1 {response.status} {response.reason}"]
+def head(response: web.StreamResponse, version: str = "1.1") -> bytes:
+    lines = [f"HTTP/{version} {response.status} {response.reason}"]
     lines += [f"{name}: {value}" for name, value in response.headers.items()]
     return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
@@ -50,6 +59,20 @@ def reset(request: web.BaseRequest) -> None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         transport.abort()
     raise DroppedError
+
+
+def hint(request: web.BaseRequest) -> None:
+    """Send an interim answer."""
+    if request.transport is not None:
+        request.transport.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n")
+
+
+async def close_later(request: web.BaseRequest, last: bytes) -> None:
+    """Send a whole answer, and close when a client that expects more would have asked again."""
+    if request.transport is not None:
+        request.transport.write(last)
+        await asyncio.sleep(_LINGER_SECONDS)
+    close_after(request, b"")
 
 
 def close_after(request: web.BaseRequest, last: bytes) -> None:

@@ -98,8 +98,43 @@ class FlipReply:
     position: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Somebody else answers, such as a proxy or a sign-in page: the service never hears of it.
+
+    The answer has these headers and this body alone, also to HEAD its Content-Length.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Repack:
+    """A proxy packs the answer otherwise: in chunks, behind a 103, and with `gzip` compressed."""
+
+    gzip: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class OldVersion:
+    """The answer comes in HTTP/1.0, and the connection closes, a while after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class WrongStatus:
+    """The service does what it is asked for, and its answer has another status."""
+
+    status: int = 200
+
+
 Fault = (
     Refuse
+    | Foreign
+    | Repack
+    | OldVersion
+    | WrongStatus
     | Reset
     | Stall
     | CutBody

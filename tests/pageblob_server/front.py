@@ -123,6 +123,8 @@ class Front:
                 raise RefusedError(errors.BUSY)
             await _wait(self._options.latency, outcome)
             await self._strike(request, fault, Moment.BEFORE_EFFECT, outcome)
+            if isinstance(fault, faults.Foreign):
+                return await self._send(request, _foreign(fault, call), fault, outcome)
             self._check_version(call)
             self._gate.check(call)
             reply = service.perform(self._state, call)
@@ -256,6 +258,16 @@ class Front:
         if isinstance(fault, faults.CutHeaders):
             damage.close_after(request, damage.head(response)[: fault.keep])
         outcome.status = reply.status
+        if isinstance(fault, faults.OldVersion):
+            body = b"" if request.method == "HEAD" else b"".join(reply.body)
+            await damage.close_later(request, damage.head(response, "1.0") + body)
+        if isinstance(fault, faults.Repack):
+            del response.headers["Content-Length"]
+            damage.hint(request)
+            if reply.body:
+                response.enable_chunked_encoding()
+            else:
+                response.content_length = reply.length
         await response.prepare(request)
         left = fault.keep if isinstance(fault, faults.CutBody) else None
         if request.method != "HEAD":
@@ -275,6 +287,12 @@ async def _wait(seconds: float, outcome: _Outcome) -> None:
     if seconds:
         outcome.waited += seconds
         await asyncio.sleep(seconds)
+
+
+def _foreign(fault: faults.Foreign, call: Call) -> Reply:
+    body = () if call.method == "HEAD" else (fault.body,)
+    headers = {"Server": "elsewhere", **dict(fault.headers)}
+    return Reply(fault.status, headers, body, len(fault.body))
 
 
 def _refusal(error: ServiceError, call: Call, number: int, *, coded: bool) -> Reply:

@@ -21,6 +21,7 @@ from vhdtools.cli.output import prepare_streams, settle_streams, tell, tell_erro
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, UsageError, VhdToolsError
 from vhdtools.inputs import refuse_secret
+from vhdtools.resources import resource_limit
 from vhdtools.text import redact
 
 __all__ = ["main"]
@@ -117,6 +118,8 @@ def _exit_code_of(run: Callable[[], Any], arguments: Sequence[str]) -> int:
         if isinstance(told, TransferInterruptedError):
             _tell_of_a_stop(told, arguments)
             return INTERRUPTED
+        if not isinstance(told, VhdToolsError):
+            told = resource_limit(told) or told
         if isinstance(told, VhdToolsError):
             tell_error(str(told))
             return _exit_code(told)

@@ -13,7 +13,6 @@ argument `_pipeline`, by which its own containers hand theirs to their blobs.
 
 from __future__ import annotations
 
-import http.client
 import threading
 import uuid
 from collections.abc import Callable, Mapping
@@ -41,16 +40,24 @@ from azure.core.rest import HttpRequest
 from azure.storage.blob import BlobClient
 
 from vhdtools import __version__
-from vhdtools.errors import AccessError, TargetError, UnavailableError, UsageError
+from vhdtools.errors import (
+    AccessError,
+    TargetError,
+    UnavailableError,
+    UsageError,
+    VhdToolsError,
+)
+from vhdtools.resources import resource_limit
 from vhdtools.target.access import Access
 from vhdtools.target.api_version import ApiVersion, refuses_version
 from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.denial import Attempt, sas_fields
 from vhdtools.target.failures import error_from_failure
+from vhdtools.target.foreign_answers import error_from_foreign_answer, is_from_service
 from vhdtools.target.http_connection import Timeouts
 from vhdtools.target.received_response import ReceivedResponse
 from vhdtools.target.service_errors import error_from_answer, read_answer
-from vhdtools.target.transport import ConnectionTransport
+from vhdtools.target.transport import ConnectionTransport, RouteError
 from vhdtools.text import redact
 
 __all__ = ["BlobSession"]
@@ -162,7 +169,7 @@ class BlobSession:
         self._transport.close()
 
     def _guard(self, call: Callable[[], T], offset: int | None) -> T:
-        """The result of `call`; what it raises of the SDK's or the system's, as a TargetError.
+        """The result of `call`; what it raises of the SDK's or the system's, as one of our errors.
 
         Raised outside the handlers: an SDK error, which knows the signed URL, must not hang on to
         ours as its context.
@@ -170,21 +177,24 @@ class BlobSession:
         self._seen.generation = self._generation
         asked = self.version.current
         cause: Exception | None = None
+        problem: VhdToolsError
         try:
             result = self._in_a_version_it_knows(call, asked)
         except _RefusedError as error:
             problem = self._error(error.response, offset)
+        except RouteError as error:
+            cause = error.failure
+            problem = error_from_failure(
+                self.address, cause, offset, answered=self._answered, route=error.route
+            )
         except (HttpResponseError, ClientAuthenticationError) as error:
             problem = self._sdk_error(error, offset)
         except DeserializationError:
             problem = self.garbled(offset)
-        except AzureError as error:
-            problem = UnavailableError(
+        except (AzureError, OSError) as error:  # the source of tokens has a way of its own
+            problem = resource_limit(error, self.name) or UnavailableError(
                 self.name, f"no credentials could be had: {_text(error)}", "", offset
             )
-        except (OSError, http.client.HTTPException) as error:
-            problem = error_from_failure(self.address, error, offset, answered=self._answered)
-            cause = error
         else:
             self._answered = True
             return result
@@ -206,11 +216,12 @@ class BlobSession:
         try:
             self._pipeline.run(request, version=version)
         except _RefusedError as error:
-            return not self._refuses_version(error.response)
+            response = error.response
+            return is_from_service(response.headers) and not self._refuses_version(response)
         return True
 
     def _refuses_version(self, response: HttpResponse) -> bool:
-        if "x-ms-request-id" not in response.headers:
+        if not is_from_service(response.headers):
             return False
         answer = read_answer(response.status_code, response.headers, response.body())
         head = response.request.method == "HEAD"
@@ -235,6 +246,9 @@ class BlobSession:
         return UnavailableError(self.name, "the service's answer cannot be read", "", offset)
 
     def _error(self, response: HttpResponse, offset: int | None) -> TargetError:
+        if not is_from_service(response.headers):
+            assert isinstance(response, ReceivedResponse)
+            return error_from_foreign_answer(self.address, response.answer, response.route, offset)
         self._answered = True
         response = self._with_reason(response)
         answer = read_answer(response.status_code, response.headers, response.body())
@@ -255,11 +269,7 @@ class BlobSession:
 
         What is asked then is Get Page Ranges, which every page blob and managed disk may be asked.
         """
-        if (
-            response.request.method != "HEAD"
-            or response.status_code not in (400, 401, 403)
-            or "x-ms-request-id" not in response.headers
-        ):
+        if response.request.method != "HEAD" or response.status_code not in (400, 401, 403):
             return response
         client = self._client
         request = HttpRequest(
@@ -270,9 +280,10 @@ class BlobSession:
         try:
             self._pipeline.run(request, stream=True)
         except _RefusedError as error:
-            if error.response.status_code == response.status_code:
-                return error.response
-        except (AzureError, OSError, http.client.HTTPException):
+            second = error.response
+            if second.status_code == response.status_code and is_from_service(second.headers):
+                return second
+        except (AzureError, OSError):
             pass  # the first answer stands
         return response
 
@@ -301,15 +312,16 @@ class _RefusedError(Exception):
 
 
 class _Judge(SansIOHTTPPolicy[HttpRequest, HttpResponse]):
-    """Keeps refusals from the SDK."""
+    """Keeps refusals, and what is not the service's own answer, from the SDK."""
 
     def on_response(
         self,
         request: PipelineRequest[HttpRequest],
         response: PipelineResponse[HttpRequest, HttpResponse],
     ) -> None:
-        if response.http_response.status_code >= 300:
-            raise _RefusedError(response.http_response)
+        answer = response.http_response
+        if answer.status_code >= 300 or not is_from_service(answer.headers):
+            raise _RefusedError(answer)
 
 
 def _connect(

@@ -7,7 +7,6 @@ as the Azure CLI has them, SSL_CERT_FILE and SSL_CERT_DIR as OpenSSL has them.
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import ipaddress
 import os
@@ -16,32 +15,33 @@ import ssl
 import urllib.request
 from dataclasses import dataclass
 from functools import cache
-from urllib.parse import SplitResult, unquote, urlsplit
+from urllib.parse import SplitResult
 
+from vhdtools.resources import resource_limit
 from vhdtools.target.http_connection import Connection, Timeouts
+from vhdtools.target.proxies import (
+    SYSTEM,
+    Proxy,
+    ProxyRefusedError,
+    ProxyUnreachableError,
+    configured_proxy,
+    parse_proxy,
+)
 
 __all__ = [
     "Origin",
-    "ProxyError",
+    "Route",
     "TrustError",
     "connect",
     "is_address",
     "is_loopback",
     "origin_of",
-    "proxy_for",
+    "route_to",
 ]
 
 _PORTS = {"http": 80, "https": 443}
 _KEEPALIVE = (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3))
 _UNSENT = 256 * 1024
-
-
-class ProxyError(ConnectionError):
-    """The proxy refused; `status` is its HTTP status, or 0 if it is of a kind we do not speak."""
-
-    def __init__(self, proxy: str, problem: str, status: int = 0) -> None:
-        super().__init__(f"the proxy {proxy} {problem}")
-        self.status = status
 
 
 class TrustError(OSError):
@@ -61,6 +61,23 @@ class Origin:
         """The Host header: the port only if it is not the scheme's own."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == _PORTS[self.scheme] else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How requests reach an origin: through a proxy, or directly.
+
+    `exception` says where it is excepted from the proxy that is configured ("" where none is).
+    """
+
+    origin: Origin
+    proxy: Proxy | None = None
+    exception: str = ""
+
+    def __str__(self) -> str:
+        if self.proxy is not None:
+            return f"through {self.proxy}"
+        return f"without a proxy, by {self.exception}" if self.exception else ""
 
 
 def origin_of(url: SplitResult) -> Origin:
@@ -86,28 +103,33 @@ def is_loopback(host: str) -> bool:
     return host == "localhost" or host.endswith(".localhost")
 
 
-def proxy_for(origin: Origin) -> str | None:
-    """The URL of the proxy that requests to `origin` go through; never one for loopback."""
-    if is_loopback(origin.host) or urllib.request.proxy_bypass(f"{origin.host}:{origin.port}"):
-        return None
-    proxies = urllib.request.getproxies()
-    proxy = proxies.get(origin.scheme) or proxies.get("all")
-    if not proxy:
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"
+def route_to(origin: Origin) -> Route:
+    """The route that the environment or the system prescribes; never a proxy for loopback.
+
+    Raises ProxyError.
+    """
+    configured = None if is_loopback(origin.host) else configured_proxy(origin.scheme)
+    if configured is None:
+        return Route(origin)
+    url, source = configured
+    if urllib.request.proxy_bypass(f"{origin.host}:{origin.port}"):
+        return Route(origin, exception=SYSTEM if source == SYSTEM else "NO_PROXY")
+    return Route(origin, parse_proxy(url, source))
 
 
-def connect(origin: Origin, proxy: str | None, timeouts: Timeouts) -> Connection:
-    """A connection ready for requests to `origin`.
+def connect(route: Route, timeouts: Timeouts) -> Connection:
+    """A connection ready for requests to the route's origin.
 
     Through a proxy, an http origin is asked for by its whole URL (the caller writes it), an https
-    origin through a tunnel. Raises OSError: ProxyError, socket.gaierror, ssl.SSLError, ...
+    origin through a tunnel. Raises OSError: ProxyUnreachableError, ProxyRefusedError,
+    socket.gaierror, ssl.SSLError, ...
     """
+    origin = route.origin
     context = _tls(_ca_bundle()) if origin.scheme == "https" else None
-    if proxy is None:
+    if route.proxy is None:
         raw = _socket(origin.host, origin.port, timeouts)
     else:
-        raw = _proxy_socket(proxy, origin, timeouts)
+        raw = _proxy_socket(route.proxy, origin, timeouts)
     if context is not None:
         try:
             raw.settimeout(timeouts.connect)
@@ -116,15 +138,6 @@ def connect(origin: Origin, proxy: str | None, timeouts: Timeouts) -> Connection
             raw.close()
             raise
     return Connection(raw, timeouts)
-
-
-def proxy_authorization(proxy: str) -> str | None:
-    """The Proxy-Authorization header for the user and password in a proxy's URL."""
-    parts = urlsplit(proxy)
-    if parts.username is None:
-        return None
-    pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
-    return "Basic " + base64.b64encode(pair.encode()).decode("ascii")
 
 
 def _socket(host: str, port: int, timeouts: Timeouts) -> socket.socket:
@@ -145,29 +158,23 @@ def _socket(host: str, port: int, timeouts: Timeouts) -> socket.socket:
     return raw
 
 
-def _proxy_socket(proxy: str, origin: Origin, timeouts: Timeouts) -> socket.socket:
+def _proxy_socket(proxy: Proxy, origin: Origin, timeouts: Timeouts) -> socket.socket:
     try:
-        parts = urlsplit(proxy)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:  # which repeats no more than the port, or the host in brackets
-        raise ProxyError("of the environment", f"has a URL that is none: {error}") from None
-    shown = f"{parts.scheme}://{host}:{port}"
-    if parts.scheme != "http" or not host:
-        raise ProxyError(shown, "is not an http:// proxy, the only kind supported")
-    raw = _socket(host, port or 80, timeouts)
+        raw = _socket(proxy.host, proxy.port, timeouts)
+    except OSError as error:
+        raise ProxyUnreachableError(proxy, error) from error
     if origin.scheme == "http":
         return raw
     try:
         tunnel = Connection(raw, timeouts)
-        target = f"{origin.host}:{origin.port}"
+        host = f"[{origin.host}]" if ":" in origin.host else origin.host
+        target = f"{host}:{origin.port}"
         lines = [f"CONNECT {target} HTTP/1.1", f"Host: {target}"]
-        if authorization := proxy_authorization(proxy):
-            lines.append(f"Proxy-Authorization: {authorization}")
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
         answer = tunnel.exchange("CONNECT", "\r\n".join([*lines, "", ""]).encode("latin-1"), b"")
         if not 200 <= answer.status < 300:
-            raise ProxyError(
-                shown, f"answered {answer.status} {answer.reason}".rstrip(), answer.status
-            )
+            raise ProxyRefusedError(proxy, answer)
     except BaseException:
         raw.close()
         raise
@@ -187,6 +194,8 @@ def _tls(ca_bundle: str | None) -> ssl.SSLContext:
                 capath=ca_bundle if folder else None, cafile=None if folder else ca_bundle
             )
         except OSError as error:
+            if resource_limit(error) is not None:
+                raise
             raise TrustError(f"{ca_bundle}: {error.strerror or error}") from error
     else:
         # What the system trusts, and what certifi does: a bare system trusts nobody.

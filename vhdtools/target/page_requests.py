@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from base64 import b64encode
 from collections.abc import Iterator
+from typing import cast
 from urllib.parse import quote
 
 from azure.storage.blob import BlobType
@@ -50,13 +51,24 @@ def get_state(session: BlobSession) -> TargetState | None:
             code="InvalidBlobType",
         )
     md5 = found.content_settings.content_md5
+    size = cast("int | None", found.size)
     return TargetState(
-        size=found.size,
+        size=_listed_size(session) if size is None else size,
         metadata={name.lower(): value for name, value in (found.metadata or {}).items()},
         leased=found.lease.state in ("leased", "breaking"),
         leased_forever=found.lease.duration == "infinite",
         content_md5=None if md5 is None else bytes(md5),
     )
+
+
+def _listed_size(session: BlobSession) -> int:
+    """The blob's size where a proxy took it from the answer to HEAD, as those in chunks may."""
+    headers = {"x-ms-range": f"bytes=0-{PAGE - 1}"}
+    reply = session.send("GET", "?comp=pagelist", headers, 200, offset=0)
+    size = reply.headers.get("x-ms-blob-content-length", "")
+    if not (size.isascii() and size.isdecimal()):
+        raise session.garbled(None)
+    return int(size)
 
 
 def put_page(

@@ -21,7 +21,13 @@ from vhdtools.target.blob_address import BlobAddress
 from vhdtools.target.denial import Attempt, why_denied
 from vhdtools.target.network import is_loopback
 from vhdtools.target.remedies import DISK_ACCESS, Meaning
-from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, FOREIGN, UNKNOWN_VERSION
+from vhdtools.target.service_meanings import (
+    BY_CODE,
+    BY_STATUS,
+    FAILING,
+    UNCONFIRMED,
+    UNKNOWN_VERSION,
+)
 from vhdtools.text import redact
 
 __all__ = [
@@ -180,4 +186,4 @@ def _meaning(answer: ServiceAnswer) -> Meaning:
         return BY_STATUS[answer.status]
     if answer.status >= 500:
         return FAILING
-    return FOREIGN
+    return UNCONFIRMED

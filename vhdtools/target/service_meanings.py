@@ -27,7 +27,7 @@ from vhdtools.target.remedies import (
     Meaning,
 )
 
-__all__ = ["BY_CODE", "BY_STATUS", "FAILING", "FOREIGN", "UNKNOWN_VERSION"]
+__all__ = ["BY_CODE", "BY_STATUS", "FAILING", "UNCONFIRMED", "UNKNOWN_VERSION"]
 
 
 _HELD = Meaning(TargetBusyError, "another program holds a lease on the blob", OTHER_WRITER)
@@ -280,11 +280,6 @@ BY_STATUS: dict[int, Meaning] = {
     403: Meaning(AccessError, "the credentials do not allow this: {detail}", ROLE),
     404: BY_CODE["ResourceNotFound"],
     405: BY_CODE["UnsupportedHttpVerb"],
-    407: Meaning(
-        AccessError,
-        "the proxy needs a user name and a password",
-        "Put them into HTTPS_PROXY: http://USER:PASSWORD@HOST:PORT.",
-    ),
     408: Meaning(UnavailableError, "the service did not receive the request in time"),
     409: Meaning(TargetRefusedError, "the blob's state does not allow this: {detail}"),
     412: Meaning(TargetBusyError, "the blob is not as it should be: {detail}", OTHER_WRITER),
@@ -297,9 +292,9 @@ BY_STATUS: dict[int, Meaning] = {
     505: BY_CODE["NotImplemented"],
 }
 
-FOREIGN = Meaning(
+UNCONFIRMED = Meaning(
     TargetRefusedError,
-    "this was not answered by Azure Storage: {detail}",
-    "Check the URL, and whether a proxy or a sign-in page of the network answers instead.",
+    "the service did not confirm the request, its answer has an unexpected status: {detail}",
+    "Run the same command again. If it fails again, report it with the request's id.",
 )
 FAILING = Meaning(UnavailableError, "the service, or a gateway before it, is failing")

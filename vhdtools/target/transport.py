@@ -6,6 +6,7 @@ sending from connecting when it comes to time-outs, and copies what it receives.
 
 from __future__ import annotations
 
+import http.client
 import logging
 import threading
 from collections import deque
@@ -16,22 +17,30 @@ from azure.core.pipeline.transport import HttpResponse, HttpTransport
 from azure.core.rest import HttpRequest
 
 from vhdtools.logs import logger
-from vhdtools.target.http_connection import Connection, Timeouts
-from vhdtools.target.network import Origin, connect, origin_of, proxy_authorization, proxy_for
+from vhdtools.target.http_connection import Answer, Connection, Timeouts
+from vhdtools.target.network import Route, connect, origin_of, route_to
 from vhdtools.target.received_response import ReceivedResponse
 
-__all__ = ["ConnectionTransport"]
+__all__ = ["ConnectionTransport", "RouteError"]
 
 _log = logger(__name__)
 
 _BODY_METHODS = ("PUT", "POST", "PATCH")
 
 
+class RouteError(OSError):
+    """No whole answer came: `failure` (OSError, http.client.HTTPException) on this `route`."""
+
+    def __init__(self, failure: Exception, route: Route | None) -> None:
+        super().__init__(type(failure).__name__)
+        self.failure = failure
+        self.route = route
+
+
 class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
     """Sends requests to one origin, over as many connections as there are threads at it.
 
-    Up to `keep` idle connections stay open. What goes wrong below is raised as it is: OSError or
-    http.client.HTTPException.
+    Up to `keep` idle connections stay open.
     """
 
     def __init__(self, keep: int, timeouts: Timeouts) -> None:
@@ -39,7 +48,7 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
         self._keep = keep
         self._timeouts = timeouts
         self._closed = threading.Event()
-        self._routes: dict[tuple[str, ...], tuple[Origin, str | None]] = {}
+        self._routes: dict[tuple[str, ...], Route] = {}
 
     def open(self) -> None:
         """Nothing to do: connections are made when they are needed."""
@@ -58,60 +67,69 @@ class ConnectionTransport(HttpTransport[HttpRequest, HttpResponse]):
         self.close()
 
     def send(self, request: HttpRequest, **options: Any) -> HttpResponse:
-        """Send `request` once, and receive all of the answer.
+        """Send `request` once, and receive all of the answer. Raises RouteError.
 
         Of the options, `into` matters: a buffer that receives the body of a 206 of just its
         length. The rest are other transports'.
         """
         url = urlsplit(request.url)
-        origin, proxy = self._route(url)
-        head = _head(request, url, origin, proxy)
-        body = request.content or b""
-        connection = self._connection(origin, proxy)
+        route = None
         try:
-            answer = connection.exchange(request.method, head, body, options.get("into"))
-        except BaseException:
-            connection.close()
-            raise
+            route = self._route(url)
+            answer = self._exchange(request, url, route, options.get("into"))
+        except (OSError, http.client.HTTPException) as failure:
+            raise RouteError(failure, route) from failure
         if _log.isEnabledFor(logging.DEBUG):
             # Without the query, where a SAS would be.
             request_id = answer.header("x-ms-request-id") or "-"
             _log.debug("%s %s: %d, %s", request.method, url.path, answer.status, request_id)
+        return ReceivedResponse(request, answer, route)
+
+    def _exchange(
+        self, request: HttpRequest, url: SplitResult, route: Route, into: memoryview | None
+    ) -> Answer:
+        head = _head(request, url, route)
+        connection = self._connection(route)
+        try:
+            answer = connection.exchange(request.method, head, request.content or b"", into)
+        except BaseException:
+            connection.close()
+            raise
         if connection.reusable and not self._closed.is_set() and len(self._idle) < self._keep:
             self._idle.append(connection)
             if self._closed.is_set():  # since the check before: whoever closed may have missed it
                 self.close()
         else:
             connection.close()
-        return ReceivedResponse(request, answer)
+        return answer
 
-    def _connection(self, origin: Origin, proxy: str | None) -> Connection:
+    def _connection(self, route: Route) -> Connection:
         while True:
             try:
                 connection = self._idle.pop()  # the one used last
             except IndexError:
-                return connect(origin, proxy, self._timeouts)
+                return connect(route, self._timeouts)
             if not connection.is_stale():
                 return connection
             connection.close()
 
-    def _route(self, url: SplitResult) -> tuple[Origin, str | None]:
+    def _route(self, url: SplitResult) -> Route:
         key = url[:2]
         if key not in self._routes:
-            origin = origin_of(url)
-            self._routes[key] = origin, proxy_for(origin)
+            self._routes[key] = route_to(origin_of(url))
         return self._routes[key]
 
 
-def _head(request: HttpRequest, url: SplitResult, origin: Origin, proxy: str | None) -> bytes:
+def _head(request: HttpRequest, url: SplitResult, route: Route) -> bytes:
+    origin, proxy = route.origin, route.proxy
     target = url.path or "/"
     if url.query:
         target += "?" + url.query
     lines = [f"Host: {origin.authority}", "Accept-Encoding: identity"]
     if proxy is not None and origin.scheme == "http":
         target = f"http://{origin.authority}{target}"
-        if authorization := proxy_authorization(proxy):
-            lines.append(f"Proxy-Authorization: {authorization}")
+        if proxy.authorization:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
     names = request.headers
     if request.method in _BODY_METHODS and "Content-Length" not in names:
         lines.append(f"Content-Length: {len(request.content or b'')}")
