@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from click.testing import CliRunner
 
+from tests.pageblob_server import Operation, PageBlobServer, Rule, on, server_busy
 from tests.support.azurite import Azurite
 from tests.support.build_vhd import Recipe, build
 from tests.test_inspection_json import CHECK
@@ -15,6 +16,8 @@ from vhdtools.layout import DiskType
 
 if TYPE_CHECKING:
     from azure.storage.blob import ContainerClient
+
+pytest_plugins = ["tests.pageblob_server.fixtures"]
 
 DISK = build(Recipe("A" + 8190 * "0" + "B", disk_type=DiskType.FIXED))
 
@@ -78,7 +81,7 @@ def test_a_blob_that_is_not_there(azurite: Azurite, container: ContainerClient) 
     name = f"{container.container_name}/missing.vhd"
     code, document, _ = look("--connection-string", azurite.connection_string, name)
     assert code == 1
-    assert [finding["code"] for finding in document["findings"]] == ["file-unreadable"]
+    assert [finding["code"] for finding in document["findings"]] == ["blob-unreadable"]
 
 
 def test_the_text_shows_the_blob(azurite: Azurite, container: ContainerClient) -> None:
@@ -90,3 +93,22 @@ def test_the_text_shows_the_blob(azurite: Azurite, container: ContainerClient) -
     assert result.exit_code == 0, result.output
     assert "Page blob" in result.output
     assert "page ranges  " in result.output
+
+
+def test_through_a_failure_of_the_service(page_blob_server: PageBlobServer) -> None:
+    """What passes is tried again, and no blob is said to be unfit because of it."""
+    page_blob_server.create_blob("disks/disk.vhd", len(DISK), (0, DISK))
+    url = page_blob_server.blob_url("disks/disk.vhd")
+    page_blob_server.inject(Rule(server_busy(), on(Operation.GET_PROPERTIES)))
+    page_blob_server.inject(Rule(server_busy(), on(Operation.GET_BLOB)))
+    code, document, output = look(url, "--retry-delay", "0.01")
+    assert code == 0, output
+    assert page_blob_server.stats().faults["503 ServerBusy"] == 2
+    page_blob_server.inject(Rule(server_busy(), on(), times=None))
+    code, document, output = look(url, "--retry-delay", "0.01", "--patience", "0.1")
+    assert code == 1
+    finding = document["findings"][0]
+    assert finding["code"] == "blob-unreadable"
+    assert "HTTP 503" in finding["message"]
+    assert "cannot be uploaded" not in output
+    assert "Check the path" not in output

@@ -415,6 +415,7 @@ ELSEWHERE = {
     "bat-too-large": "below, as no small file can show it",
     "parent-chain-too-large": "below, as small files do not show it",
     "file-changed": "test_inspection_deep",
+    "blob-unreadable": "test_inspection_page_blob",
     "upload-unfinished": "test_inspection_page_blob",
     "blob-leased": "test_inspection_page_blob",
     "blob-empty": "test_inspection_page_blob",

@@ -118,7 +118,7 @@ def test_what_is_no_vhd_is_recognized() -> None:
 
 def test_a_missing_blob_is_a_finding() -> None:
     inspection = look(MemoryTarget())
-    assert codes(inspection) == ["file-unreadable"]
+    assert codes(inspection) == ["blob-unreadable"]
     assert "no such blob" in inspection.findings[0].message
     assert "names of the container and the blob" in (inspection.findings[0].remedy or "")
 
@@ -133,6 +133,6 @@ def test_a_blob_that_may_not_be_read_is_a_finding(failing: str) -> None:
 
     target.before = refuse
     inspection = look(target)
-    assert codes(inspection) == ["file-unreadable"]
+    assert codes(inspection) == ["blob-unreadable"]
     assert inspection.findings[0].message == "the SAS has expired"
     assert inspection.findings[0].remedy == "Make a new one."

@@ -430,7 +430,7 @@ class TestAccess:
         assert write(opened(page_blob_server, None, credential=credential)) is True
 
     def test_none(self, page_blob_server: PageBlobServer, opened: Open) -> None:
-        with pytest.raises(AccessError, match=r"wants credentials") as failed:
+        with pytest.raises(AccessError, match=r"needs credentials") as failed:
             write(opened(page_blob_server, None))
         assert failed.value.status == 401
 

@@ -141,6 +141,11 @@ BLOB_EXISTS = ServiceError(409, "BlobAlreadyExists", "The specified blob already
 INVALID_BLOB_TYPE = ServiceError(
     409, "InvalidBlobType", "The blob type is invalid for this operation."
 )
+IMMUTABLE = ServiceError(
+    409,
+    "BlobImmutableDueToPolicy",
+    "This operation is not permitted as the blob is immutable due to a policy.",
+)
 CONDITION_NOT_MET = ServiceError(
     412,
     "ConditionNotMet",

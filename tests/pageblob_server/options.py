@@ -47,7 +47,8 @@ class ServerOptions:
     bodies and `total_rate` all of them together. `sas` and `token`, where given, are the only ones
     accepted. `api_version`, where given, is the newest that is known (later ones get 400).
     `head_error_codes` says whether a refused HEAD, which has no body, names its code in a header.
-    `log_size` bounds the log of requests.
+    `container_protection` is "legal hold" or "immutability policy", for every container: blobs can
+    be made there, and neither changed nor deleted. `log_size` bounds the log of requests.
     """
 
     host: str = "127.0.0.1"
@@ -66,4 +67,5 @@ class ServerOptions:
     token: str | None = None
     api_version: str | None = None
     head_error_codes: bool = True
+    container_protection: str | None = None
     log_size: int = 100_000

@@ -26,6 +26,19 @@ _MANAGED_DISK_OPERATIONS = frozenset(
 )
 
 
+# What a policy or legal hold does not allow; a lease it does.
+_CHANGES = frozenset(
+    (
+        Operation.PUT_BLOB,
+        Operation.DELETE_BLOB,
+        Operation.SET_METADATA,
+        Operation.SET_PROPERTIES,
+        Operation.PUT_PAGE,
+        Operation.CLEAR_PAGES,
+    )
+)
+
+
 def perform(state: State, call: Call) -> Reply:
     """Do what a request asks for; raises RefusedError. Under the state's lock."""
     if not call.container:
@@ -40,6 +53,7 @@ def perform(state: State, call: Call) -> Reply:
         raise RefusedError(errors.INVALID_NAME)
     with state.lock:
         _keep_managed_disk_rules(state, call)
+        _keep_immutable(state, call)
         return _HANDLERS[call.operation](state, call)
 
 
@@ -67,6 +81,13 @@ def _keep_managed_disk_rules(state: State, call: Call) -> None:
         raise RefusedError(errors.NOT_PERMITTED)
 
 
+def _keep_immutable(state: State, call: Call) -> None:
+    """Under a policy or legal hold, a blob that is there is neither changed nor deleted."""
+    changes = call.operation in _CHANGES and state.options.container_protection is not None
+    if changes and call.blob in state.containers.get(call.container, {}):
+        raise RefusedError(errors.IMMUTABLE)
+
+
 def _account_information() -> Reply:
     return Reply(200, {"x-ms-sku-name": "Standard_LRS", "x-ms-account-kind": "StorageV2"})
 
@@ -86,7 +107,16 @@ def _delete_container(state: State, call: Call) -> Reply:
 
 def _get_container(state: State, call: Call) -> Reply:
     state.container(call)
-    return Reply(200, {"x-ms-lease-state": "available", "x-ms-lease-status": "unlocked"})
+    protection = state.options.container_protection
+    return Reply(
+        200,
+        {
+            "x-ms-lease-state": "available",
+            "x-ms-lease-status": "unlocked",
+            "x-ms-has-legal-hold": str(protection == "legal hold").lower(),
+            "x-ms-has-immutability-policy": str(protection == "immutability policy").lower(),
+        },
+    )
 
 
 def _list_blobs(state: State, call: Call) -> Reply:

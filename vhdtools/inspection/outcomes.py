@@ -13,7 +13,7 @@ from vhdtools.image.soundness import examine
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
 from vhdtools.inspection.azure import judge
-from vhdtools.inspection.finding import Finding, Level
+from vhdtools.inspection.finding import Finding, Kind, Level
 from vhdtools.inspection.kinds import CATALOGUE
 from vhdtools.inspection.kinds import file as kinds
 from vhdtools.inspection.report import Inspection, RemoteState
@@ -43,9 +43,9 @@ def _remedy(to_do: str, name: str, *, remote: bool) -> str:
     return fill(to_do, Path(name))
 
 
-def unreadable(name: str, error: VhdToolsError) -> Inspection:
+def unreadable(name: str, error: VhdToolsError, kind: Kind = kinds.FILE_UNREADABLE) -> Inspection:
     """The inspection of what could not even be opened."""
-    findings = finished([unreadable_finding(name, error)], name)
+    findings = finished([unreadable_finding(name, error, kind)], name)
     return Inspection(
         path=name,
         format=None,
@@ -58,12 +58,12 @@ def unreadable(name: str, error: VhdToolsError) -> Inspection:
     )
 
 
-def unreadable_finding(name: str, error: VhdToolsError) -> Finding:
+def unreadable_finding(
+    name: str, error: VhdToolsError, kind: Kind = kinds.FILE_UNREADABLE
+) -> Finding:
     """The finding for an error of reading; `name` is the inspected file."""
     about = "" if error.subject == name else f"{error.subject}: "
-    return kinds.FILE_UNREADABLE.found(
-        f"{about}{error.problem}", error.offset, remedy=error.remedy or None
-    )
+    return kind.found(f"{about}{error.problem}", error.offset, remedy=error.remedy or None)
 
 
 def not_a_vhd(

@@ -105,10 +105,14 @@ def inspect_page_blob(
         state = blob.state()
         if state is None:
             remedy = "Check the names of the container and the blob."
-            return unreadable(blob.name, TargetError(blob.name, "there is no such blob", remedy))
+            return unreadable(
+                blob.name,
+                TargetError(blob.name, "there is no such blob", remedy),
+                kinds.BLOB_UNREADABLE,
+            )
         return _inspect(blob, state, marks_in(state.metadata), size_rule, now)
     except TargetError as error:
-        return unreadable(blob.name, error)
+        return unreadable(blob.name, error, kinds.BLOB_UNREADABLE)
 
 
 def _inspect(

@@ -10,18 +10,28 @@ from typing import Any
 from azure.core import MatchConditions
 from azure.storage.blob import BlobLeaseClient, ContentSettings
 
-from vhdtools.errors import TargetBusyError, TargetMissingError
+from vhdtools.errors import (
+    AccessError,
+    TargetBusyError,
+    TargetMissingError,
+    TargetRefusedError,
+)
 from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
 from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range, check_size
-from vhdtools.target.remedies import INFINITE_LEASE
+from vhdtools.target.remedies import IMMUTABLE, INFINITE_LEASE, NEW_SAS
 from vhdtools.target.service_errors import command_names
 
 __all__ = ["AzureBlobTarget"]
 
 _LEASE_SECONDS = 60
 _MAX_SIZE = 8 << 40
+_PROTECTIONS = {
+    "x-ms-has-legal-hold": "a legal hold",
+    "x-ms-has-immutability-policy": "an immutability policy",
+}
+"""Headers of Get Container Properties, since version 2017-11-09."""
 _METADATA_NAME = re.compile(r"[a-z_][a-z0-9_]*")
 
 
@@ -34,6 +44,7 @@ class AzureBlobTarget:
     def __init__(self, session: BlobSession) -> None:
         self._session = session
         self._blob = PageBlob(session)
+        self._checked = False
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name}>"
@@ -62,6 +73,7 @@ class AzureBlobTarget:
         check_range(0, size, size)
         check_size(self, size)
         _check_metadata(metadata)
+        self._check_pages_can_be_written()
         # Unless it is to be replaced, nothing may be there: the service itself makes sure.
         condition: dict[str, Any] = (
             {} if replace else {"match_condition": MatchConditions.IfMissing}
@@ -72,6 +84,40 @@ class AzureBlobTarget:
             )
         )
         self._blob.size = size
+
+    def _check_pages_can_be_written(self) -> None:
+        """Raise where it can be known that a blob could be made, and then not be written to.
+
+        It would be empty, and where the container is immutable nobody could delete it.
+        """
+        if self._checked:
+            return
+        fields = self._session.sas_fields
+        if "w" not in fields.get("sp", "w"):
+            raise AccessError(
+                self.name,
+                f"the SAS does not allow writing pages: it has the permissions {fields['sp']}, "
+                "and w is needed",
+                NEW_SAS.format(**command_names(self._session.address)),
+            )
+        if "sr" not in fields:  # a service SAS never allows to ask about the container
+            self._check_container()
+        self._checked = True
+
+    def _check_container(self) -> None:
+        try:
+            found = self._session.container_headers()
+        except (AccessError, TargetRefusedError):
+            return  # it cannot be known
+        for header, protection in _PROTECTIONS.items():
+            if found.get(header, "").lower() == "true":
+                raise TargetRefusedError(
+                    self.name,
+                    f"the container has {protection}: an upload would leave an empty blob there, "
+                    "which could be neither written nor deleted",
+                    IMMUTABLE.format(**command_names(self._session.address)),
+                    code="BlobImmutableDueToPolicy",
+                )
 
     def acquire_lease(self, lease_id: str, previous: str | None = None) -> None:
         """Lease Blob: change `previous` to `lease_id`, or, where that is gone, acquire anew.

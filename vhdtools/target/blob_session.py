@@ -13,13 +13,13 @@ argument `_pipeline`, by which its own containers hand theirs to their blobs.
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import formatdate
 from typing import Any, TypeVar, cast
-from urllib.parse import parse_qsl
 
 from azure.core.credentials import AzureSasCredential
 from azure.core.exceptions import (
@@ -57,14 +57,13 @@ from vhdtools.target.foreign_answers import error_from_foreign_answer, is_from_s
 from vhdtools.target.http_connection import Timeouts
 from vhdtools.target.received_response import ReceivedResponse
 from vhdtools.target.service_errors import error_from_answer, read_answer
+from vhdtools.target.sign_in import explain_sign_in
 from vhdtools.target.transport import ConnectionTransport, RouteError
 from vhdtools.text import redact
 
 __all__ = ["BlobSession"]
 
 T = TypeVar("T")
-
-_MOST_TEXT = 500
 
 _DISK_SCOPE = "https://disk.azure.com//.default"
 """With two slashes, one of which the SDK's own `audience` argument would lose."""
@@ -103,9 +102,9 @@ class BlobSession:
         return self.address.url
 
     @property
-    def sas_permissions(self) -> str:
-        """The SAS's letters (its field sp=); "" where it has none, or there is no SAS."""
-        return dict(parse_qsl(self._access.sas or "")).get("sp", "")
+    def sas_fields(self) -> Mapping[str, str]:
+        """The SAS's fields but the signature; none where there is no SAS."""
+        return sas_fields(self._access.sas or "")
 
     def ask(self, call: Callable[[BlobClient], T], offset: int | None = None) -> T:
         """The result of `call`, which makes one request through the client. Raises TargetError."""
@@ -141,6 +140,15 @@ class BlobSession:
         if response.status_code != expected:
             raise self._error(response, offset)
         return response
+
+    def container_headers(self) -> Mapping[str, str]:
+        """Get Container Properties: the headers of its answer. Raises TargetError."""
+        url = f"{self.address.account_url}/{self.address.container}?restype=container"
+
+        def run() -> HttpResponse:
+            return self._pipeline.run(HttpRequest("GET", url), stream=True).http_response
+
+        return self._guard(run, None).headers
 
     def refresh(self) -> bool:
         """Get fresh credentials; whether there are others now than this thread used last.
@@ -231,12 +239,8 @@ class BlobSession:
         response = getattr(error, "response", None)
         if not isinstance(response, ReceivedResponse):
             # From the source of tokens, which talks to a host of its own.
-            return AccessError(
-                self.name,
-                f"no token could be had: {_text(error)}",
-                "Sign in, for instance with `az login`, or give a SAS.",
-                offset,
-            )
+            failure = explain_sign_in(str(error), os.environ)
+            return AccessError(self.name, failure.problem, failure.remedy, offset)
         if isinstance(error, DecodeError) and response.status_code < 300:
             return self.garbled(offset)
         return self._error(response, offset)
@@ -342,9 +346,4 @@ def _connect(
 
 
 def _text(error: Exception) -> str:
-    """What the SDK says, in whole sentences: its lists of all that was tried are long."""
-    text = redact(" ".join(str(error).split()) or type(error).__name__)
-    if len(text) > _MOST_TEXT:
-        end = text.rfind(". ", _MOST_TEXT // 2, _MOST_TEXT)
-        text = text[:_MOST_TEXT] + "…" if end < 0 else text[:end]
-    return text.rstrip(".")
+    return redact(" ".join(str(error).split()) or type(error).__name__).rstrip(".")

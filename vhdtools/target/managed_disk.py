@@ -42,7 +42,7 @@ class ManagedDiskTarget:
         )
 
     def _reads(self) -> bool:
-        permissions = self._session.sas_permissions
+        permissions = self._session.sas_fields.get("sp", "")
         return "r" in permissions and "w" not in permissions
 
     def state(self) -> TargetState | None:

@@ -36,6 +36,7 @@ from vhdtools.transfer.engine import run_ordered
 from vhdtools.transfer.job import Job
 from vhdtools.transfer.lease import claim_lease, settle_lease
 from vhdtools.transfer.ledger import Ledger, StepResult
+from vhdtools.transfer.overwriting import prove_writable
 from vhdtools.transfer.owner import Owner
 from vhdtools.transfer.plan import cut, plan, work_size
 
@@ -97,6 +98,8 @@ def open_job(job: Job) -> Opening:
 
 def _create_blob(job: Job, state: TargetState | None) -> Opening:
     claim = None if state is None else claim_lease(job, state)
+    if claim is not None:
+        prove_writable(job, claim.state.size)
     owner = Owner.current() if claim is None else claim.owner
     owners = owner.encode() if claim is None else claim.owners
     metadata = unfinished_metadata({}, Checkpoint(0, 0), owners)

@@ -4,6 +4,14 @@ from __future__ import annotations
 
 from vhdtools.inspection.finding import Kind, Level
 
+BLOB_UNREADABLE = Kind(
+    "blob-unreadable",
+    Level.ERROR,
+    "The page blob cannot be read",
+    "Nothing can be said about the disk in it, or about the part that could not be read.",
+    "Whether Azure can use it as a disk is not known.",
+    "Inspect it again when the service and the network respond.",
+)
 UPLOAD_UNFINISHED = Kind(
     "upload-unfinished",
     Level.ERROR,
@@ -29,4 +37,4 @@ BLOB_EMPTY = Kind(
     "Upload a disk to it: vhdtool upload",
 )
 
-KINDS = (UPLOAD_UNFINISHED, BLOB_LEASED, BLOB_EMPTY)
+KINDS = (BLOB_UNREADABLE, UPLOAD_UNFINISHED, BLOB_LEASED, BLOB_EMPTY)
