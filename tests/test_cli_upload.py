@@ -9,6 +9,7 @@ import logging
 import os
 import pty
 import re
+import shlex
 import signal
 import struct
 import subprocess
@@ -35,13 +36,14 @@ from tests.pageblob_server import (
 )
 from tests.pageblob_server.errors import ServiceError
 from tests.support.build_vhd import Recipe, place
-from tests.support.uploads import dynamic, expected_blob
+from tests.support.uploads import dynamic, expected_blob, target_at
 from vhdtools.checksums import crc64
 from vhdtools.cli import main
 from vhdtools.inspection import inspect
 from vhdtools.transfer.footer import fixed_footer
 
 NAME = "disks/disk.vhd"
+MIB = 1 << 20
 WORD = ("A" * 32).ljust(1024, "-") * 16
 FRESH = SAS.rpartition("sig=")[0] + "sig=ZnJlc2g%3D"
 
@@ -142,6 +144,8 @@ class TestJson:
             "crc64": f"{crc64(blob):016x}",
             "verified": None,
             "already_there": False,
+            "already_there_by": None,
+            "path": None,
             "padded_bytes": 0,
             "resumed_proven": True,
             "unconfirmed_requests": 0,
@@ -185,8 +189,13 @@ class TestJson:
         other = place(tmp_path / "other.vhd", dynamic(WORD.replace("A", "B")))
         found = run("verify", other, server.blob_url(NAME), "--json", "--no-progress")
         assert found.exit_code == 1
-        assert json.loads(found.stdout)["verified"] is False
-        assert "(0, 512)" in found.stderr
+        told = json.loads(found.stdout)
+        assert told["verified"] is False
+        assert told["changed"] == "disk"
+        assert told["difference_offset"] == 8
+        assert told["ranges"] == [[MIB // 2 * i, 32 * 512] for i in range(16)]
+        assert "16 ranges differ, 262,144 bytes: (0, 16,384), (524,288, 16,384), " in found.stderr
+        assert "and 8 more" in found.stderr
 
     def test_of_a_verification(self, server: PageBlobServer, disk: Path) -> None:
         run("upload", disk, server.blob_url(NAME))
@@ -213,6 +222,103 @@ class TestJson:
         assert "SAS" in result["credentials"]
 
 
+class TestCompare:
+    """What is said of a blob that is not, or not yet, the disk."""
+
+    def test_a_write_since_is_seen_and_never_called_verified(
+        self, server: PageBlobServer, disk: Path
+    ) -> None:
+        run("upload", disk, server.blob_url(NAME))
+        write_page(server, 512)
+        found = run("upload", disk, server.blob_url(NAME), "--json")
+        assert found.exit_code == 1
+        told = json.loads(found.stdout)
+        assert told["ranges"] == [[512, 512]]
+        assert told["changed"] == "target"
+        assert "was written to since (last modified 20" in found.stderr
+        assert "with the same arguments, and --overwrite" in found.stderr
+        assert "sig=" not in found.stderr
+
+    def test_the_command_that_helps_is_named_and_works(
+        self, server: PageBlobServer, disk: Path, tmp_path: Path
+    ) -> None:
+        sas = tmp_path / "sas"
+        sas.write_text(SAS)
+        url = server.blob_url(NAME, sas=None)
+        run("upload", disk, url, "--sas-file", sas)
+        write_page(server, 512)
+        found = run("verify", disk, url, "--sas-file", sas)
+        assert found.exit_code == 1
+        (command,) = re.findall(r"`(vhdtool .+)`", found.stderr)
+        assert command == f"vhdtool upload {disk} {url} --sas-file {sas} --overwrite"
+        assert run(*shlex.split(command)[1:]).exit_code == 0
+        assert content(server) == expected_blob(disk)
+
+    def test_an_unfinished_upload_is_to_be_resumed(
+        self, server: PageBlobServer, disk: Path, tmp_path: Path
+    ) -> None:
+        no = Refuse(ServiceError(400, "InvalidInput", "No."))
+        server.inject(Rule(no, on(Operation.PUT_PAGE), skip=8))
+        run("upload", disk, server.blob_url(NAME), "--workers", "1")
+        server.clear_faults()
+        at = checkpoint(server)
+        assert at > 0
+        sas = tmp_path / "sas"
+        sas.write_text(SAS)
+        url = server.blob_url(NAME, sas=None)
+        found = run("verify", disk, url, "--sas-file", sas, "--json")
+        assert found.exit_code == 1
+        assert json.loads(found.stdout)["unfinished_at"] == at
+        assert f"unfinished upload: {at:,} of 8,389,120 bytes were written" in found.stderr
+        assert "--overwrite" not in found.stderr
+        (command,) = re.findall(r"`(vhdtool .+)`", found.stderr)
+        assert run(*shlex.split(command)[1:]).exit_code == 0
+        assert run("verify", disk, url, "--sas-file", sas).exit_code == 0
+
+    def test_one_that_runs_is_to_be_waited_for(self, server: PageBlobServer, disk: Path) -> None:
+        options = ("--max-rate", "64K", "--checkpoint-interval", "0.1")
+        process = Process("upload", disk, server.blob_url(NAME), *options)
+        process.until(lambda: checkpoint(server) > 0)
+        found = run("verify", disk, server.blob_url(NAME))
+        process.signal(signal.SIGINT)
+        process.end()
+        assert found.exit_code == 1
+        assert "an upload to it is running" in found.stderr
+        assert "Wait until it has finished" in found.stderr
+        assert "--overwrite" not in found.stderr
+
+
+def write_page(server: PageBlobServer, offset: int) -> None:
+    """Write a page as another client does."""
+    with target_at(server.blob_url(NAME)) as target:
+        page = b"\7" * 512
+        assert target.write(offset, memoryview(page), crc64(page))
+
+
+class TestFile:
+    """Words for files where a file is written."""
+
+    def test_text(self, disk: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.vhd"
+        said = run("upload", disk, f"file:{out}", "--dry-run").stdout
+        said += run("upload", disk, f"file:{out}").stdout
+        said += run("verify", disk, f"file:{out}").stdout
+        assert f"Wrote: {out}\n" in said
+        for word in ("service", "sent", "send", "Uploaded", "request", "page ranges"):
+            assert word not in said, word
+        assert "  blob " not in said
+
+    def test_json_has_the_path(self, disk: Path, tmp_path: Path) -> None:
+        out = tmp_path / "out.vhd"
+        for command in (
+            ["upload", disk, f"file:{out}", "--dry-run"],
+            ["upload", disk, f"file:{out}"],
+            ["verify", disk, f"file:{out}"],
+        ):
+            told = json.loads(run(*command, "--json").stdout)
+            assert told["path"] == told["blob_url"] == str(out)
+
+
 class TestText:
     def test_it_says_what_was_sent_skipped_and_confirmed(
         self, server: PageBlobServer, disk: Path
@@ -222,7 +328,8 @@ class TestText:
         for part in ("262,656", "17 requests", "skipped", "confirmed by the service for every"):
             assert part in said
         again = run("upload", disk, server.blob_url(NAME)).stdout
-        assert again.startswith("Already there, verified by CRC-64: ")
+        assert again.startswith("Already there: ")
+        assert "the whole blob was read back, and is equal to the disk" in again
 
     def test_a_disk_that_is_no_whole_mib_is_padded_and_that_is_said(
         self, server: PageBlobServer, tmp_path: Path

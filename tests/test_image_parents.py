@@ -294,7 +294,7 @@ def test_a_raw_parent_is_asked_for(tmp_path: Path) -> None:
     chain = follow_chain(open_source(child), read_structure(child), raw_parent=True)
     assert chain.raw is not None
     chain.close()
-    with pytest.raises(SourceReadError):
+    with pytest.raises(ValueError, match="closed file"):
         chain.raw.read(0, 1)
 
 
@@ -411,7 +411,7 @@ def test_a_failure_on_the_way_closes_all(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(chain_module, "find_parent", interrupted)
     with pytest.raises(KeyboardInterrupt):
         follow_chain(source, read_structure(source))
-    with pytest.raises(SourceReadError):
+    with pytest.raises(ValueError, match="closed file"):
         source.read(0, 1)
 
 
@@ -432,7 +432,7 @@ def test_all_files_are_closed_after_a_failure(
         open_image(child)
     assert len(opened) == 2
     for source in opened:
-        with pytest.raises(SourceReadError):
+        with pytest.raises(ValueError, match="closed file"):
             source.read(0, 1)
 
 

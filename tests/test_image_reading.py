@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -302,8 +303,37 @@ def test_closing_twice_is_harmless_and_reading_then_fails(tmp_path: Path) -> Non
         assert image.path == tmp_path / "disk.vhd"
         image.close()
         image.close()
-        with pytest.raises(SourceReadError):
-            image.read_into(0, bytearray(512))
+        for read in (
+            lambda: image.read_into(0, bytearray(512)),  # noqa: B023
+            image.extents,
+            image.check_unchanged,
+        ):
+            with pytest.raises(ValueError, match="closed file"):
+                read()
+
+
+def test_extents_that_were_begun_end_with_the_image(tmp_path: Path) -> None:
+    word = ("A" * 8 + "-" * 8) * 4
+    for recipe in (Recipe(word), Recipe(word, DiskType.FIXED)):
+        image = open_image(place(tmp_path / "disk.vhd", recipe))
+        extents = image.extents()
+        image.close()
+        with pytest.raises(ValueError, match="closed file"):
+            list(extents)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "kind"),
+    [
+        (Recipe("A" * 8), "dynamic"),
+        (Recipe("A" * 8, DiskType.FIXED), "fixed"),
+        (child_of("raw", "-" * 8, parent_id=bytes(16)), "differencing, 2 files"),
+    ],
+)
+def test_a_disk_shows_what_it_is(recipe: Recipe, kind: str, tmp_path: Path) -> None:
+    (tmp_path / "raw").write_bytes(b"R" * 4096)
+    with open_image(place(tmp_path / "disk.vhd", recipe), raw_parent=True) as image:
+        assert re.fullmatch(rf"<\w+ '.*disk\.vhd', {kind}, 4,096 bytes>", repr(image))
 
 
 def test_the_footer_is_the_one_that_counts(tmp_path: Path) -> None:

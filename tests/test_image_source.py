@@ -195,7 +195,7 @@ def test_the_working_directory_may_change(
 def test_what_cannot_be_looked_at_any_more(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = open_source(path)
     source.close()
-    with pytest.raises(SourceReadError, match="cannot be looked at"):
+    with pytest.raises(ValueError, match="closed file"):
         source.check_unchanged()
 
 

@@ -6,6 +6,7 @@ import errno
 import os
 import resource
 import secrets
+import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -190,9 +191,10 @@ class TestOneWriter:
     def test_a_name_that_cannot_be_had(
         self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(*_: object) -> None:
+        def fail(*_: object, **__: object) -> None:
             raise OSError(errno.EACCES, "Permission denied")
 
+        monkeypatch.setattr(os, "link", fail)
         monkeypatch.setattr(Path, "replace", fail)
         with pytest.raises(TargetRefusedError):
             target.finish()
@@ -327,3 +329,124 @@ def test_carries_no_metadata(path: Path) -> None:
     with pytest.raises(ValueError, match=r"metadata"):
         LocalFileTarget(path).create(SIZE, {"a": "b"}, replace=False)
     assert not list(path.parent.iterdir())
+
+
+class TestReplacing:
+    """What a file that is replaced hands on, and what is not replaced."""
+
+    def replaced(self, path: Path) -> None:
+        target = LocalFileTarget(path)
+        target.create(SIZE, {}, replace=True)
+        write(target, 0)
+        target.finish()
+        target.close()
+
+    @pytest.mark.parametrize("mode", [0o600, 0o640, 0o664, 0o400])
+    def test_the_mode_stays(self, mode: int, path: Path) -> None:
+        path.write_bytes(b"an older disk")
+        path.chmod(mode)
+        self.replaced(path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+        assert path.stat().st_size == SIZE
+
+    def test_nobody_else_can_read_it_meanwhile(self, path: Path) -> None:
+        path.write_bytes(b"an older disk")
+        path.chmod(0o600)
+        target = LocalFileTarget(path)
+        target.create(SIZE, {}, replace=True)
+        (partial,) = path.parent.glob("*.partial")
+        assert stat.S_IMODE(partial.stat().st_mode) == 0o600
+        target.close()
+
+    def test_the_owner_stays(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        path.write_bytes(b"an older disk")
+        was, status = path.stat(), os.fstat
+        given: list[tuple[int, int]] = []
+
+        def of_another(descriptor: int) -> os.stat_result:
+            fields = list(status(descriptor))
+            fields[4:6] = [was.st_uid + 1, was.st_gid + 1]
+            return os.stat_result(fields)
+
+        def chown(_descriptor: int, user: int, group: int) -> None:
+            given.append((user, group))
+
+        monkeypatch.setattr(os, "fstat", of_another)
+        monkeypatch.setattr(os, "fchown", chown)
+        self.replaced(path)
+        assert given == [(was.st_uid, was.st_gid)]
+
+    @pytest.mark.parametrize(("group_too", "mode"), [(False, 0o664), (True, 0o604)])
+    def test_a_group_that_cannot_be_kept_has_no_rights(
+        self, group_too: bool, mode: int, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path.write_bytes(b"an older disk")
+        path.chmod(0o664)
+        was, status = path.stat(), os.fstat
+
+        def of_another(descriptor: int) -> os.stat_result:
+            fields = list(status(descriptor))
+            fields[4:6] = [was.st_uid + 1, was.st_gid + 1]
+            return os.stat_result(fields)
+
+        def chown(_descriptor: int, user: int, _group: int) -> None:
+            if user != -1 or group_too:
+                raise PermissionError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "fstat", of_another)
+        monkeypatch.setattr(os, "fchown", chown)
+        self.replaced(path)
+        assert stat.S_IMODE(path.stat().st_mode) == mode
+
+    def test_a_link_stays_and_what_it_leads_to_is_replaced(
+        self, path: Path, tmp_path: Path
+    ) -> None:
+        other = tmp_path / "elsewhere"
+        other.mkdir()
+        real = other / "real.vhd"
+        real.write_bytes(b"an older disk")
+        path.symlink_to(real)
+        self.replaced(path)
+        assert path.is_symlink()
+        assert real.stat().st_size == SIZE
+        assert list(other.iterdir()) == [real]
+
+    def test_a_link_to_nothing_is_something(self, path: Path) -> None:
+        path.symlink_to(path.with_name("nothing.vhd"))
+        target = LocalFileTarget(path)
+        assert target.state() is not None
+        with pytest.raises(TargetExistsError):
+            target.create(SIZE, {}, replace=False)
+        assert path.is_symlink()
+        self.replaced(path)
+        assert path.stat().st_size == SIZE
+
+    @pytest.mark.parametrize("links", [True, False])
+    def test_what_came_meanwhile_is_not_replaced(
+        self, links: bool, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A link to nothing, too; also on a file system that has no hard links."""
+        path.symlink_to(path.with_name("nothing.vhd"))
+        if not links:
+
+            def fail(*_: object, **__: object) -> None:
+                raise OSError(errno.EPERM, "Operation not permitted")
+
+            monkeypatch.setattr(os, "link", fail)
+        with pytest.raises(TargetExistsError):
+            target.finish()
+        target.close()
+        assert path.is_symlink()
+        assert list(path.parent.iterdir()) == [path]
+
+    def test_a_file_system_without_links(
+        self, path: Path, target: LocalFileTarget, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(errno.EPERM, "Operation not permitted")
+
+        monkeypatch.setattr(os, "link", fail)
+        target.finish()
+        target.close()
+        assert path.read_bytes() == bytes(SIZE)
+        assert list(path.parent.iterdir()) == [path]

@@ -177,7 +177,7 @@ def test_what_is_there_is_refused_without_overwrite(tmp_path: Path, blob: Blob) 
     assert blob.metadata().keys() == {"vhdtools_crc64"}
 
 
-def test_a_finished_upload_is_recognised_and_costs_nothing(tmp_path: Path, blob: Blob) -> None:
+def test_a_finished_upload_is_recognized_and_read_back(tmp_path: Path, blob: Blob) -> None:
     disk = place(tmp_path / "disk.vhd", dynamic(("A" * 1000 + "-" * 3096) * 2))
     first = send(disk, blob.url)
     progress = Stages()
@@ -186,7 +186,8 @@ def test_a_finished_upload_is_recognised_and_costs_nothing(tmp_path: Path, blob:
     assert again.resumed_proven
     assert (again.sent_bytes, again.requests) == (0, 0)
     assert again.crc64 == first.crc64
-    assert progress.names == ["checking"]
+    assert (again.already_there_by, again.verified) == ("read back", True)
+    assert progress.names == ["checking", "verifying"]
     progress.assert_complete()
     place(disk, dynamic(("A" * 999 + "-" * 3097) * 2))
     with pytest.raises(TargetExistsError, match="other content"):

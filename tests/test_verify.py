@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -24,8 +25,10 @@ from vhdtools.errors import (
     VerificationError,
 )
 from vhdtools.layout import DiskType, build_footer, parse_footer
-from vhdtools.ranges import PAGE
+from vhdtools.ranges import PAGE, PageRange, coalesce
+from vhdtools.transfer.checkpoint import Checkpoint, finished_metadata, unfinished_metadata
 from vhdtools.transfer.footer import fixed_footer
+from vhdtools.transfer.owner import Owner
 from vhdtools.transfer.result import VerifyResult
 from vhdtools.transfer.verify import verify_image
 
@@ -94,7 +97,7 @@ def test_nothing_is_changed() -> None:
         max_size=4,
     )
 )
-def test_the_first_difference_is_named(flips: set[int]) -> None:
+def test_all_ranges_that_differ_are_named(flips: set[int]) -> None:
     target = holding()
     assert target.content is not None
     for offset in flips:
@@ -102,7 +105,83 @@ def test_the_first_difference_is_named(flips: set[int]) -> None:
     with pytest.raises(VerificationError) as caught:
         verify(target)
     assert caught.value.offset == min(flips)
-    assert f"({min(flips) // PAGE * PAGE:,}, 512)" in caught.value.problem
+    pages = sorted({offset // PAGE * PAGE for offset in flips})
+    assert list(caught.value.ranges) == list(coalesce(PageRange(at, PAGE) for at in pages))
+    first = caught.value.ranges[0]
+    assert f"({first.offset:,}, {first.length:,})" in caught.value.problem
+    assert f"{PAGE * len(pages):,} bytes" in caught.value.problem
+    assert caught.value.changed is None
+
+
+class TestWhichChanged:
+    def finished(self) -> MemoryTarget:
+        target = holding()
+        target.metadata = finished_metadata({}, crc64(target.held()))
+        return target
+
+    def error(self, target: MemoryTarget, content: bytes = CONTENT) -> VerificationError:
+        with pytest.raises(VerificationError) as caught:
+            verify(target, image=MemoryImage(content, reads_zeros=True))
+        return caught.value
+
+    def test_the_target(self) -> None:
+        target = self.finished()
+        target.store(0, b"\1" * PAGE)
+        error = self.error(target)
+        assert error.changed == "target"
+        assert "was written to since (last modified 2026-01-02 00:00:00 UTC)" in error.problem
+        assert "If the disk is right" in error.remedy
+        assert "If what is there is right" in error.remedy
+
+    def test_the_disk(self) -> None:
+        error = self.error(self.finished(), b"\1" + CONTENT[1:])
+        assert error.changed == "disk"
+        assert "the disk was changed since" in error.problem
+
+    def test_both(self) -> None:
+        target = self.finished()
+        target.store(0, b"\1" * PAGE)
+        assert self.error(target, b"\2" + CONTENT[1:]).changed == "both"
+
+    def test_a_footer_that_is_none_is_among_the_ranges(self) -> None:
+        target = self.finished()
+        target.store(0, b"\1" * PAGE)
+        target.store(len(CONTENT), bytes(PAGE))
+        assert list(self.error(target).ranges) == [
+            PageRange(0, PAGE),
+            PageRange(len(CONTENT), PAGE),
+        ]
+
+
+class TestUnfinished:
+    def unfinished(self, owner: str) -> MemoryTarget:
+        target = holding()
+        target.metadata = unfinished_metadata({}, Checkpoint(MIB, 1), owner)
+        return target
+
+    def test_it_is_to_be_resumed(self) -> None:
+        target = self.unfinished("x")
+        with pytest.raises(VerificationError, match="unfinished upload: 1,048,576 of") as caught:
+            verify(target)
+        assert caught.value.unfinished_at == MIB
+        assert "resumes" in caught.value.remedy
+        assert "read_into" not in target.calls
+
+    def test_one_that_runs_is_to_be_waited_for(self) -> None:
+        target = self.unfinished(Owner.current().encode())
+        target.lease_id = "somebody's"
+        with pytest.raises(VerificationError, match="is running") as caught:
+            verify(target)
+        assert caught.value.unfinished_at == MIB
+        assert "Wait" in caught.value.remedy
+
+    def test_the_lease_of_a_dead_one_means_nothing(self) -> None:
+        target = self.unfinished(replace(Owner.current(), pid=9_999_999_999).encode())
+        target.lease_id = "a dead one's"
+        # Only Linux tells that a process is dead.
+        told = "unfinished upload" if sys.platform.startswith("linux") else "is running"
+        with pytest.raises(VerificationError, match=told):
+            verify(target)
 
 
 @pytest.mark.parametrize("offset", [3 * MIB, 9 * MIB - 1024])

@@ -29,7 +29,8 @@ on where this one stopped.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal, TypeAlias
 
 from vhdtools.text import redact as _redact
 
@@ -199,8 +200,33 @@ class ResourceLimitError(VhdToolsError):
     """The operating system gives this process no more memory, file descriptors or threads."""
 
 
+Side: TypeAlias = Literal["disk", "target", "both"]
+"""Which side of a comparison is not what was uploaded."""
+
+
 class VerificationError(VhdToolsError):
-    """The target's content is not the disk's; `offset` is where the first difference lies."""
+    """The target's content is not the disk's; `offset` is where the first difference lies.
+
+    `ranges` are all the ranges that differ, each with the attributes `offset` and `length` (bytes),
+    in order; empty where nothing was compared. `changed` says which side is not what was uploaded,
+    where that is known. `unfinished_at` is how far the upload came that has yet to be finished.
+    """
+
+    def __init__(
+        self,
+        subject: str,
+        problem: str,
+        remedy: str = "",
+        offset: int | None = None,
+        ranges: Sequence[Any] = (),
+        changed: Side | None = None,
+        unfinished_at: int | None = None,
+    ) -> None:
+        super().__init__(subject, problem, remedy, offset)
+        self.args = (*self.args, ranges, changed, unfinished_at)
+        self.ranges = ranges
+        self.changed: Side | None = changed
+        self.unfinished_at = unfinished_at
 
 
 class TransferInterruptedError(VhdToolsError):

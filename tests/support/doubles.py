@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import datetime, timezone
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -102,6 +103,7 @@ class MemoryTarget:
 
     ``before(operation, offset)`` runs before each call takes effect and ``after(operation,
     offset)`` before it returns; either may raise what a service would. ``calls`` names every call.
+    ``now`` is the service's clock, which stands still until a test moves it by whole seconds.
     """
 
     def __init__(self, capabilities: TargetCapabilities = BLOB) -> None:
@@ -120,6 +122,8 @@ class MemoryTarget:
         self.fresh_access: Callable[[], bool] = lambda: False
         self.pages: set[int] = set()
         self.our_lease: str | None = None
+        self.now = datetime(2026, 1, 2, tzinfo=timezone.utc)
+        self.modified = self.now
         self._lock = threading.Lock()
 
     def exists_with(self, size: int, *pages: tuple[int, bytes]) -> None:
@@ -143,7 +147,13 @@ class MemoryTarget:
         found = (
             None
             if content is None
-            else TargetState(len(content), dict(self.metadata), self.lease_id is not None, self.md5)
+            else TargetState(
+                len(content),
+                dict(self.metadata),
+                self.lease_id is not None,
+                content_md5=self.md5,
+                last_modified=self.modified,
+            )
         )
         self.after("state", 0)
         return found
@@ -239,13 +249,16 @@ class MemoryTarget:
     def _begin(self, operation: str, offset: int = 0) -> None:
         self.calls.append(operation)
         self.before(operation, offset)
+        if operation in ("create", "write", "clear", "set_metadata", "set_content_md5"):
+            self.modified = self.now
 
     def _size(self) -> int:
         assert self.content is not None, "nothing was created"
         return len(self.content)
 
     def store(self, offset: int, data: bytes | memoryview) -> None:
-        """Put *data* there, without a request."""
+        """Put *data* there, without a request, as another writer would."""
+        self.modified = self.now
         assert self.content is not None
         self.content[offset : offset + len(data)] = data
         self.pages.update(range(offset // PAGE, (offset + len(data)) // PAGE))

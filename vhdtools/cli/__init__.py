@@ -80,7 +80,11 @@ class _Commands(click.Group):
 
         def run() -> Any:
             name = prog_name or "vhdtool"
-            return super(_Commands, self).main(args, name, complete_var, False, **extra)
+            # Commands that name another one repeat the arguments.
+            words = list(sys.argv[1:] if args is None else args)
+            return super(_Commands, self).main(
+                args, name, complete_var, False, **{"obj": words, **extra}
+            )
 
         if not standalone_mode:
             return run()

@@ -10,6 +10,7 @@ import click
 
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
+from vhdtools.cli.difference import told_difference
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.options import (
     RATE,
@@ -25,7 +26,6 @@ from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.readiness_text import TITLES, warning_rows
 from vhdtools.cli.stopping import stop_on_signals
 from vhdtools.cli.upload_report import (
-    json_on_difference,
     preview_text,
     preview_to_json,
     result_text,
@@ -37,6 +37,7 @@ from vhdtools.inspection import Inspection, Purpose
 from vhdtools.transfer import RetryPolicy, UploadOptions
 from vhdtools.transfer.api import preview
 from vhdtools.transfer.api import upload as upload_disk
+from vhdtools.transfer.result import local_path
 
 __all__ = ["upload"]
 
@@ -102,7 +103,7 @@ def upload(
     DESTINATION is a page blob's URL, with or without a SAS; CONTAINER/BLOB in the account that
     --account-name or the environment names; or file:PATH.vhd for a sparse local file. Dynamic and
     differencing disks are turned into fixed ones on the way. An upload that was stopped goes on
-    where it was when the same command runs again; what is there is proven equal first.
+    where it was when the same command runs again, once the disk is found to be the same.
 
     \b
     vhdtool upload disk.vhd "https://ACCOUNT.blob.core.windows.net/vhds/disk.vhd?$SAS"
@@ -153,7 +154,7 @@ def upload(
                 else preview_text(found, credentials.description)
             )
         else:
-            with json_on_difference(as_json), _told_how_to_go_on():
+            with told_difference(as_json=as_json), _told_how_to_go_on():
                 result = upload_disk(
                     disk,
                     target,
@@ -164,7 +165,9 @@ def upload(
                     **reading,
                 )
             said = result_to_json(result) if as_json else result_text(result)
-    done = "" if dry_run else "The upload itself is complete."
+    done = ""
+    if not dry_run:
+        done = f"The {'upload' if local_path(target) is None else 'file'} itself is complete."
     if isinstance(said, str):
         say(said, done=done)
     else:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
 from vhdtools.cli.formatting import format_size, printable
-from vhdtools.cli.output import say_json
 from vhdtools.cli.readiness_text import readiness_rows, warning_rows
-from vhdtools.errors import VerificationError
 from vhdtools.image import Reading
 from vhdtools.inspection.as_json import finding_to_json
 from vhdtools.inspection.readiness import readiness_to_json
 from vhdtools.transfer import UploadResult, VerifyResult
 from vhdtools.transfer.preview import Outlook, UploadPreview
+from vhdtools.transfer.result import Evidence
 
 __all__ = [
-    "json_on_difference",
     "preview_text",
     "preview_to_json",
     "result_text",
@@ -30,9 +26,10 @@ __all__ = [
 _OUTLOOKS: dict[Outlook, str] = {
     "create": "nothing is there yet: it would be created",
     "replace": "what is there would be replaced",
-    "resume": "an unfinished upload is there: it would be resumed at {at}, once proven equal",
+    "resume": "an unfinished upload is there: it would be resumed at {at}, once the disk is found "
+    "to be the same up to there",
     "recognize": "a finished upload is there: it would be compared by CRC-64, not sent again",
-    "refuse": "what is there is not this upload: it would be refused (a blob: see --overwrite)",
+    "refuse": "what is there is not this upload: it would be refused (--overwrite replaces it)",
     "write": "a managed disk of the right size is there: it would be written",
 }
 
@@ -40,28 +37,30 @@ _OUTLOOKS: dict[Outlook, str] = {
 def result_text(result: UploadResult) -> str:
     """The summary of an upload, a line for each thing worth knowing."""
     seconds = max(result.elapsed_seconds, 1e-6)
-    if result.already_there:
-        proof = (
-            "verified by CRC-64: the disk's is the one recorded"
-            if result.resumed_proven
-            else "by its page ranges, not by content"
-        )
-        head = f"Already there, {proof}: {result.blob_url}"
-    else:
-        head = f"Uploaded: {result.blob_url}"
-    rows = [("blob", f"{format_size(result.blob_size)}, a fixed VHD")]
+    local = result.path is not None
+    verb = "Already there" if result.already_there else "Wrote" if local else "Uploaded"
+    head = f"{verb}: {result.blob_url}"
+    rows = [("file" if local else "blob", f"{format_size(result.blob_size)}, a fixed VHD")]
     rows += _reading_rows(result.reading)
     if result.padded_bytes:
         rows.append(
             ("padded", f"{result.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
         )
-    if not result.already_there:
+    if result.already_there_by is not None:
+        rows.append(("compared", _EVIDENCE[result.already_there_by]))
+    else:
         rate = result.sent_bytes / seconds / 2**20
-        sent = f"{format_size(result.sent_bytes)} in {result.requests:,} requests"
-        rows.append(("sent", f"{sent}, {seconds:.1f} s, {rate:,.1f} MiB/s"))
+        pieces = f"{result.requests:,} {'writes' if local else 'requests'}"
+        sent = f"{format_size(result.sent_bytes)} in {pieces}"
+        name = "written" if local else "sent"
+        rows.append((name, f"{sent}, {seconds:.1f} s, {rate:,.1f} MiB/s"))
         rows.append(("skipped", f"{format_size(result.zero_bytes)} of zeros"))
         if result.resumed_bytes:
-            how = "proven equal by CRC-64" if result.resumed_proven else "by page ranges, unproven"
+            how = (
+                "sent by an earlier run from a disk with the same CRC-64"
+                if result.resumed_proven
+                else "by page ranges, not by content"
+            )
             rows.append(("already there", f"{format_size(result.resumed_bytes)}, {how}"))
     if result.retries:
         reasons = ", ".join(f"{n} × {why}" for why, n in sorted(result.retry_reasons.items()))
@@ -69,14 +68,7 @@ def result_text(result: UploadResult) -> str:
     rows.append(("CRC-64", f"{result.crc64:016x}, {_confirmation(result)}"))
     if result.content_md5 is not None:
         rows.append(("Content-MD5", result.content_md5.hex()))
-    rows.append(
-        (
-            "verified",
-            "yes: read back, and equal to the disk"
-            if result.verified
-            else "not read back (--verify does); page ranges are as planned",
-        )
-    )
+    rows.append(("verified", _verified(result)))
     rows += _judgement_rows(result)
     return _table(head, rows)
 
@@ -99,10 +91,11 @@ def verify_text(result: VerifyResult) -> str:
         if result.footer_rebuilt
         else "valid, though not the one that vhdtool would write"
     )
+    rest = "in no page range" if result.path is None else "a hole"
     rows = [
-        ("blob", format_size(result.blob_size)),
+        ("blob" if result.path is None else "file", format_size(result.blob_size)),
         *_reading_rows(result.reading),
-        ("read back", f"{format_size(result.read_bytes)}; the rest is in no page range"),
+        ("read back", f"{format_size(result.read_bytes)}; the rest is {rest}"),
         ("footer", footer),
         ("CRC-64", f"{result.crc64:016x}"),
         ("time", f"{result.elapsed_seconds:.1f} s"),
@@ -122,28 +115,15 @@ def verify_to_json(result: VerifyResult) -> dict[str, Any]:
     }
 
 
-@contextmanager
-def json_on_difference(as_json: bool) -> Iterator[None]:
-    """With `--json`, a target that was read back and is not the disk is told on stdout, too."""
-    try:
-        yield
-    except VerificationError as error:
-        if as_json:
-            told = {
-                "blob_url": error.subject,
-                "verified": False,
-                "difference_offset": error.offset,
-                "message": str(error),
-            }
-            say_json(told, done=str(error))
-        raise
-
-
 def preview_text(preview: UploadPreview, credentials: str) -> str:
     """What a dry run found."""
+    local = preview.path is not None
     rows = [
-        ("blob", f"{format_size(preview.blob_size)}, a fixed VHD"),
-        ("to send", f"at most {format_size(preview.data_bytes)}; zeros in it are skipped, too"),
+        ("file" if local else "blob", f"{format_size(preview.blob_size)}, a fixed VHD"),
+        (
+            "to write" if local else "to send",
+            f"at most {format_size(preview.data_bytes)}; zeros in it are skipped, too",
+        ),
         ("now", _OUTLOOKS[preview.outlook].format(at=format_size(preview.resume_at))),
         ("credentials", credentials),
     ]
@@ -153,7 +133,8 @@ def preview_text(preview: UploadPreview, credentials: str) -> str:
             1, ("padded", f"{preview.padded_bytes:,} bytes of zeros after the disk, to a whole MiB")
         )
     rows += _judgement_rows(preview)
-    return _table(f"Dry run, nothing is sent: {preview.blob_url}", rows)
+    verb = "written" if local else "sent"
+    return _table(f"Dry run, nothing is {verb}: {preview.blob_url}", rows)
 
 
 def preview_to_json(preview: UploadPreview, credentials: str) -> dict[str, Any]:
@@ -183,9 +164,27 @@ def _reading_rows(reading: Reading) -> list[tuple[str, str]]:
     return [("reading", choice.text) for choice in reading.contested]
 
 
+_EVIDENCE: dict[Evidence, str] = {
+    "read back": "the whole blob was read back, and is equal to the disk",
+    "not modified since": "the disk has the CRC-64 that was recorded when the upload finished, and "
+    "the blob was not modified since; it was not read back",
+    "page ranges": "the page ranges are the disk's; the content was not compared",
+}
+
+
+def _verified(result: UploadResult) -> str:
+    if result.verified:
+        return "yes: read back, and equal to the disk"
+    if not result.already_there and result.path is None:
+        return "not read back (--verify does); page ranges are as planned"
+    return "not read back (--verify does)"
+
+
 def _confirmation(result: UploadResult) -> str:
     if result.already_there:
-        return "as its metadata has it" if result.resumed_proven else "of the disk"
+        return "as it was recorded" if result.resumed_proven else "of the disk"
+    if result.path is not None:
+        return "of all that was written"
     if not result.unconfirmed_requests:
         return "confirmed by the service for every request"
     return (

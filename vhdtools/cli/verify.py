@@ -9,6 +9,7 @@ import click
 
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
+from vhdtools.cli.difference import told_difference
 from vhdtools.cli.options import (
     access_options,
     disk_options,
@@ -19,7 +20,7 @@ from vhdtools.cli.options import (
 from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.stopping import stop_on_signals
-from vhdtools.cli.upload_report import json_on_difference, verify_text, verify_to_json
+from vhdtools.cli.upload_report import verify_text, verify_to_json
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.transfer import RetryPolicy
 from vhdtools.transfer.api import verify as verify_disk
@@ -75,7 +76,7 @@ def verify(
                 destination, workers=workers, api_version=api_version, note=shown.note
             )
         ) as target,
-        json_on_difference(as_json),
+        told_difference(as_json=as_json),
     ):
         result = verify_disk(
             disk,

@@ -16,7 +16,8 @@ __all__ = ["DiskImage"]
 class DiskImage(Protocol):
     """A disk as its guest sees it: `virtual_size` bytes, read from any thread.
 
-    The image owns its file handles: `close` it, or use it in a `with` statement.
+    The image owns its file handles: `close` it, or use it in a `with` statement. After that, its
+    methods but `close` raise ValueError, as those of Python's files do.
     """
 
     @property

@@ -36,6 +36,10 @@ class FlatImage:
         self.footer = footer
         self.virtual_size = align_up(size, PAGE)
 
+    def __repr__(self) -> str:
+        kind = "raw" if self.footer is None else "fixed"
+        return f"<{type(self).__name__} {str(self.path)!r}, {kind}, {self.virtual_size:,} bytes>"
+
     @property
     def path(self) -> Path:
         """The file."""
@@ -48,6 +52,7 @@ class FlatImage:
 
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are the file's holes."""
+        self._source.check_open()
         check_start(start, self.virtual_size)
         return self._extents(start)
 
@@ -61,6 +66,7 @@ class FlatImage:
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """See `DiskImage.read_into`."""
+        self._source.check_open()
         view = checked_view(offset, buffer, self.virtual_size)
         inside = max(0, min(len(view), self._size - offset))
         self._source.read_into(self._base + offset, view[:inside])

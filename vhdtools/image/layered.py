@@ -43,6 +43,11 @@ class LayeredImage:
         self.footer: Footer | None = footer
         self.virtual_size = align_up(layers[0].size, SECTOR)
 
+    def __repr__(self) -> str:
+        depth = len(self.files)
+        kind = "dynamic" if depth == 1 else f"differencing, {depth} files"
+        return f"<{type(self).__name__} {str(self.path)!r}, {kind}, {self.virtual_size:,} bytes>"
+
     @property
     def path(self) -> Path:
         """The child's file."""
@@ -56,6 +61,7 @@ class LayeredImage:
 
     def extents(self, start: int = 0) -> Iterator[Extent]:
         """See `DiskImage.extents`: known zeros are what no layer holds, and holes of the files."""
+        self._check_open()
         check_start(start, self.virtual_size)
         below: Iterator[Extent] = iter(()) if self._base is None else _from(self._base, start)
         for layer in reversed(self._layers):
@@ -64,6 +70,7 @@ class LayeredImage:
 
     def read_into(self, offset: int, buffer: bytearray | memoryview) -> None:
         """See `DiskImage.read_into`."""
+        self._check_open()
         missing = [(offset, checked_view(offset, buffer, self.virtual_size))]
         for layer in self._layers:
             missing = [piece for at, view in missing for piece in layer.fill(at, view)]
@@ -74,6 +81,10 @@ class LayeredImage:
                 if inside:
                     self._base.read_into(at, view[:inside])
             fill_zeros(view[inside:])
+
+    def _check_open(self) -> None:
+        for layer in self._layers:
+            layer.source.check_open()
 
     def check_unchanged(self) -> None:
         """See `DiskImage.check_unchanged`."""

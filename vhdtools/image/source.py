@@ -85,6 +85,7 @@ class Source:
 
     def read_into(self, offset: int, view: memoryview) -> None:
         """Fill `view` (bytes) from byte `offset`. Raises SourceReadError, also at the end."""
+        self.check_open()
         done = 0
         while done < len(view):
             position = offset + done
@@ -110,12 +111,18 @@ class Source:
                 )
             done += got
 
+    def check_open(self) -> None:
+        """Raise ValueError after `close`, as Python's files do."""
+        if self._descriptor < 0:
+            raise ValueError(f"I/O operation on closed file: {self.path}")
+
     def run_at(self, offset: int) -> tuple[int, bool]:
         """The end of the run that byte `offset` is in, and whether it is data (else a hole).
 
         Where the platform or the file system knows of no holes, all is one run of data. Raises
         SourceReadError where the file was cut since it was opened.
         """
+        self.check_open()
         start, end, is_data = self._run
         if not start <= offset < end:
             end, is_data = self._find_run(offset)
@@ -128,6 +135,7 @@ class Source:
         Looks at the descriptor and at what now has the file's name. SourceReadError where
         neither can be asked.
         """
+        self.check_open()
         try:
             now = {_fingerprint(os.fstat(self._descriptor)), _fingerprint(self._absolute.stat())}
         except FileNotFoundError as exc:

@@ -3,13 +3,16 @@
 Pages go to a new file beside it, PATH.TOKEN.partial. It becomes PATH only when all is written,
 checked and on the disk, so that under its own name there is never half an image. The token is
 random: no file that is there is ever written to, and writers of the same PATH do not meet before
-they finish. A process that is killed leaves its partial file behind, which may be deleted.
+they finish. What is replaced hands on its owner and its mode; a symbolic link stays, and the file
+that it leads to is replaced. A process that is killed leaves its partial file behind, which may be
+deleted.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import secrets
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -69,8 +72,10 @@ class LocalFileTarget:
         if self._file is not None:
             return TargetState(size=self._file.size, metadata={})
         with self._errors():
-            if not self._path.exists():
+            if not os.path.lexists(self._path):
                 return None
+            if self._path.is_symlink() and not self._path.exists():
+                return TargetState(size=0, metadata={})  # a link to nothing is something, too
             if not self._path.is_file():
                 raise TargetRefusedError(
                     self.name, "this is not a file", "Name a file that ends in .vhd."
@@ -86,9 +91,11 @@ class LocalFileTarget:
         if self.state() is not None and not replace and not being_written:
             raise self._exists()
         self._close_file()
-        partial = self._path.with_name(f"{self._path.name}.{secrets.token_hex(8)}.partial")
         with self._errors():
-            self._file = SparseFile.create(partial, size)
+            final = self._final()
+            partial = final.with_name(f"{final.name}.{secrets.token_hex(8)}.partial")
+            like = final.stat() if replace and final.is_file() else None
+            self._file = SparseFile.create(partial, size, like)
         self._created = True
         self._replace = replace
 
@@ -160,9 +167,10 @@ class LocalFileTarget:
         """
         file = self._written()
         with self._errors():
-            if not self._replace and self._path.exists():
-                raise self._exists()
-            file.finish(self._path)
+            try:
+                file.finish(self._final(), replace=self._replace)
+            except FileExistsError:
+                raise self._exists() from None
         self._file = None
         self._created = False
 
@@ -173,6 +181,10 @@ class LocalFileTarget:
     def close(self) -> None:
         """Close the file, and remove it if it did not get its name: nothing resumes it."""
         self._close_file()
+
+    def _final(self) -> Path:
+        """The file that gets written: where the name is a link, what that leads to."""
+        return self._path.resolve() if self._path.exists() else self._path
 
     def _close_file(self) -> None:
         file, self._file = self._file, None

@@ -58,6 +58,7 @@ def get_state(session: BlobSession) -> TargetState | None:
         leased=found.lease.state in ("leased", "breaking"),
         leased_forever=found.lease.duration == "infinite",
         content_md5=None if md5 is None else bytes(md5),
+        last_modified=found.last_modified,
     )
 
 

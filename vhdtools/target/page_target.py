@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 from vhdtools.errors import TargetRefusedError
@@ -65,6 +66,7 @@ class TargetState:
     metadata: Mapping[str, str]
     leased: bool = False
     content_md5: bytes | None = None
+    last_modified: datetime | None = None
     leased_forever: bool = False
 
 

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import errno
 import os
+import stat
 import sys
 import threading
 from collections.abc import Iterator
@@ -36,10 +37,17 @@ class SparseFile:
         self._seek_lock = threading.Lock()
 
     @classmethod
-    def create(cls, path: Path, size: int) -> SparseFile:
-        """A new file of `size` zeros at `path`. Raises FileExistsError where there is anything."""
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, 0o666)
+    def create(cls, path: Path, size: int, like: os.stat_result | None = None) -> SparseFile:
+        """A new file of `size` zeros at `path`. Raises FileExistsError where there is anything.
+
+        It has the owner, group and mode of the file `like`, as far as the system allows, and is
+        never open to more users than that.
+        """
+        mode = 0o666 if like is None else 0o600
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | _FLAGS, mode)
         try:
+            if like is not None:
+                _take_after(descriptor, like)
             if sys.platform == "win32":
                 _make_sparse(descriptor)
             os.ftruncate(descriptor, size)
@@ -107,14 +115,21 @@ class SparseFile:
                     return end, end
                 return offset, end  # not supported here; a read would tell of worse
 
-    def finish(self, name: Path) -> None:
-        """Write all to the disk, then make `name` mean this file, replacing what it meant."""
+    def finish(self, name: Path, *, replace: bool) -> None:
+        """Write all to the disk, then make `name` mean this file.
+
+        Raises FileExistsError where it means anything already, and is not to `replace` it.
+        """
         os.fsync(self._descriptor)
         if sys.platform == "win32":  # an open file cannot be renamed there
             self._close_descriptor()
-            self.path.replace(name)
+            if replace:
+                self.path.replace(name)
+            else:
+                self.path.rename(name)  # which never replaces, there
             return
-        self.path.replace(name)
+        if replace or not _renamed_without_replacing(self.path, name):
+            self.path.replace(name)
         self._close_descriptor()
         # The file is whole and has its name; some file systems cannot sync a folder.
         with contextlib.suppress(OSError):
@@ -178,6 +193,42 @@ def _punch_hole(descriptor: int, offset: int, length: int) -> bool:
     if number in _NO_HOLES:
         return False
     raise OSError(number, os.strerror(number))
+
+
+def _renamed_without_replacing(path: Path, name: Path) -> bool:
+    """Give a file another name unless that is taken (FileExistsError); False where it cannot be.
+
+    A rename would replace what got the name a moment ago; a link does not.
+    """
+    try:
+        os.link(path, name, follow_symlinks=False)
+    except FileExistsError:
+        raise
+    except (OSError, NotImplementedError):  # a file system without links
+        if os.path.lexists(name):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(name)) from None
+        return False
+    path.unlink()
+    return True
+
+
+def _take_after(descriptor: int, other: os.stat_result) -> None:
+    """Give a file the owner, the group and the mode of another, where the system has these."""
+    if not hasattr(os, "fchown"):
+        return
+    mode = stat.S_IMODE(other.st_mode) & 0o777
+    ours = os.fstat(descriptor)
+    if (ours.st_uid, ours.st_gid) != (other.st_uid, other.st_gid):
+        try:
+            os.fchown(descriptor, other.st_uid, other.st_gid)
+        except PermissionError:
+            # Another user's file in a folder of ours. Its group, at least; or else its group's
+            # rights must not become those of ours.
+            try:
+                os.fchown(descriptor, -1, other.st_gid)
+            except PermissionError:
+                mode &= 0o707
+    os.fchmod(descriptor, mode)
 
 
 def _make_sparse(descriptor: int) -> None:

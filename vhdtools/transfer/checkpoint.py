@@ -1,4 +1,4 @@
-"""What an upload keeps in the blob's metadata: checkpoint and owner, in the end the CRC-64.
+"""What an upload keeps in the blob's metadata: checkpoint and owner, at the end the CRC-64.
 
 There is no state anywhere else, so any host can resume. Other people's metadata is left as it is.
 """
@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
 
 from vhdtools.ranges import PAGE
 
 __all__ = [
     "CHECKPOINT_KEY",
     "CRC64_KEY",
+    "MODIFIED_KEY",
     "OWNER_KEY",
     "Checkpoint",
     "finished_crc64",
     "finished_metadata",
     "foreign_metadata",
+    "recorded_time",
     "unfinished_metadata",
 ]
 
@@ -29,7 +32,11 @@ OWNER_KEY = "vhdtools_owner"
 CRC64_KEY = "vhdtools_crc64"
 """Of a finished upload: the CRC-64 of the whole blob, 16 hexadecimal digits."""
 
-_OURS = frozenset({CHECKPOINT_KEY, OWNER_KEY, CRC64_KEY})
+MODIFIED_KEY = "vhdtools_modified"
+"""Of a finished upload: the blob's Last-Modified, in seconds since 1970, decimal."""
+
+_OURS = frozenset({CHECKPOINT_KEY, OWNER_KEY, CRC64_KEY, MODIFIED_KEY})
+_SECONDS = re.compile(r"[0-9]{1,11}")
 _CHECKPOINT = re.compile(r"([0-9]{1,19}),([0-9a-f]{16})")
 _CRC64 = re.compile(r"[0-9a-f]{16}")
 
@@ -61,9 +68,20 @@ def unfinished_metadata(
     }
 
 
-def finished_metadata(others: Mapping[str, str], crc64: int) -> dict[str, str]:
-    """The metadata of a blob that is complete."""
-    return {**foreign_metadata(others), CRC64_KEY: f"{crc64:016x}"}
+def finished_metadata(
+    others: Mapping[str, str], crc64: int, modified: datetime | None = None
+) -> dict[str, str]:
+    """The metadata of a blob that is complete, and was last `modified` then, where that is kept."""
+    kept = {} if modified is None else {MODIFIED_KEY: str(int(modified.timestamp()))}
+    return {**foreign_metadata(others), CRC64_KEY: f"{crc64:016x}", **kept}
+
+
+def recorded_time(metadata: Mapping[str, str]) -> datetime | None:
+    """When a finished upload last modified the blob, if that was recorded."""
+    text = metadata.get(MODIFIED_KEY, "")
+    if finished_crc64(metadata) is None or not _SECONDS.fullmatch(text):
+        return None
+    return datetime(1970, 1, 1, tzinfo=timezone.utc) + timedelta(seconds=int(text))
 
 
 def finished_crc64(metadata: Mapping[str, str]) -> int | None:

@@ -9,21 +9,18 @@ from dataclasses import dataclass
 from itertools import groupby, tee
 
 from vhdtools.checksums import crc64, crc64_zeros
-from vhdtools.errors import VerificationError
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.progress import Task
 from vhdtools.ranges import PAGE, PageRange, align_down, align_up, coalesce, split
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.chunks import ChunkReader
 from vhdtools.transfer.connection import Connection
-from vhdtools.transfer.ledger import StepResult
 from vhdtools.transfer.plan import Chunk, Zeros
 
-__all__ = ["Comparer", "Comparison", "comparisons"]
+__all__ = ["Compared", "Comparer", "Comparison", "comparisons"]
 
 _GAP = 64 * 1024
 _COMPARED = 64 * 1024
-_REMEDY = "Upload it again with --overwrite, then verify once more."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +31,21 @@ class Comparison:
     length: int
     source: tuple[PageRange, ...]
     target: tuple[PageRange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """A stretch that was read on both sides: the CRC-64 of each, and where they differ.
+
+    `differs` are whole pages, ascending; `first` is the first byte that differs, if any does.
+    """
+
+    offset: int
+    length: int
+    source_crc64: int
+    target_crc64: int
+    differs: tuple[PageRange, ...] = ()
+    first: int | None = None
 
 
 def comparisons(
@@ -68,10 +80,9 @@ def _joined(*lists: Iterable[PageRange]) -> Iterator[PageRange]:
 
 
 class Comparer:
-    """Reads both sides of a comparison; the result is the target's CRC-64 there.
+    """Reads both sides of a comparison, and finds where they differ.
 
-    Raises VerificationError at the first byte that differs. May be called from several threads;
-    `read_bytes` counts what was read back.
+    May be called from several threads; `read_bytes` counts what was read back.
     """
 
     def __init__(self, image: DiskImage, connection: Connection, task: Task) -> None:
@@ -87,26 +98,25 @@ class Comparer:
         self._lock = threading.Lock()
         self.read_bytes = 0
 
-    def __call__(self, item: Comparison | Zeros) -> StepResult:
-        """The CRC-64 of one stretch, equal on both sides."""
+    def __call__(self, item: Comparison | Zeros) -> Compared:
+        """Both sides of one stretch."""
         if isinstance(item, Zeros):
-            return StepResult(item.offset, item.length, crc64_zeros(item.length))
+            zeros = crc64_zeros(item.length)
+            return Compared(item.offset, item.length, zeros, zeros)
         length = item.length
         ours = self._source.read(Chunk(item.offset, length, item.source))
         theirs = self._target.read(Chunk(item.offset, length, item.target))
-        differs = _first_difference(ours, theirs)
-        if differs is not None:
-            at = item.offset + differs
-            raise VerificationError(
-                self._name,
-                "its content is not the disk's: the first range that differs is "
-                f"({align_down(at, PAGE):,}, {PAGE})",
-                _REMEDY,
-                at,
-            )
         crc = crc64(theirs)
+        first = _first_difference(ours, theirs)
         self._task.advance(sum(part.length for part in item.source))
-        return StepResult(item.offset, length, crc)
+        if first is None:
+            return Compared(item.offset, length, crc, crc)
+        differs = coalesce(
+            PageRange(item.offset + at, min(PAGE, length - at))
+            for at in range(align_down(first, PAGE), length, PAGE)
+            if bytes(ours[at : at + PAGE]) != theirs[at : at + PAGE]
+        )
+        return Compared(item.offset, length, crc64(ours), crc, tuple(differs), item.offset + first)
 
 
 class _Cursor:

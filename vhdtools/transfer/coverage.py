@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from vhdtools.errors import VerificationError
 from vhdtools.progress import NoTask
-from vhdtools.ranges import PageRange, RangeList, split, subtract
+from vhdtools.ranges import PageRange, RangeList, coalesce, split, subtract
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.compare import Comparer, Comparison
 from vhdtools.transfer.job import Job
@@ -14,12 +14,15 @@ from vhdtools.transfer.ledger import Ledger
 
 __all__ = ["check_coverage"]
 
+_SHOWN = 8
+
 
 def check_coverage(job: Job, ledger: Ledger) -> None:
     """Compare the target's page ranges with what was written.
 
     Where they differ (a target that counts in larger pages; an earlier version that cut zeros
-    elsewhere), both sides are read there and must be equal. Raises VerificationError otherwise.
+    elsewhere), both sides are read there and must be equal. Raises VerificationError otherwise,
+    with every range that differs.
     """
     reported = job.connection.page_ranges(0, job.blob_size)
     missing = RangeList(subtract(ledger.written, reported))
@@ -33,13 +36,33 @@ def check_coverage(job: Job, ledger: Ledger) -> None:
                     "Run the same command with --overwrite.",
                     item.offset,
                 )
+    firsts: list[int] = []
+    differs: list[PageRange] = []
     comparer = Comparer(job.image, job.connection, NoTask())
     for ranges in (missing, extra):
         for piece in split(_below(ranges, job.disk_size), MAX_WRITE):
             source = tuple(_below((piece,), job.image.virtual_size))
-            comparer(Comparison(piece.offset, piece.length, source, (piece,)))
+            found = comparer(Comparison(piece.offset, piece.length, source, (piece,)))
+            if found.first is not None:
+                firsts.append(found.first)
+                differs += found.differs
+    if firsts:
+        raise _not_the_plan(job, sorted(differs, key=lambda item: item.offset), min(firsts))
     if missing.end > job.disk_size:
         _check_footer(job)
+
+
+def _not_the_plan(job: Job, differs: list[PageRange], first: int) -> VerificationError:
+    ranges = tuple(coalesce(differs))
+    shown = ", ".join(f"({item.offset:,}, {item.length:,})" for item in ranges[:_SHOWN])
+    more = f", and {len(ranges) - _SHOWN:,} more" if len(ranges) > _SHOWN else ""
+    return VerificationError(
+        job.target.name,
+        f"after the upload its page ranges do not hold what was sent: {shown}{more}",
+        "Run the same command with --overwrite.",
+        first,
+        ranges,
+    )
 
 
 def _check_footer(job: Job) -> None:

@@ -33,6 +33,7 @@ from vhdtools.transfer.checkpoint import (
 )
 from vhdtools.transfer.chunks import Digester
 from vhdtools.transfer.engine import run_ordered
+from vhdtools.transfer.finishing import is_unmodified
 from vhdtools.transfer.job import Job
 from vhdtools.transfer.lease import claim_lease, settle_lease
 from vhdtools.transfer.ledger import Ledger, StepResult
@@ -50,14 +51,16 @@ class Opening:
     """What was found, and taken hold of.
 
     `ledger` holds what is there already; above it the target reads as zeros, but in `dirty`.
-    `proven`: by content, not by page ranges alone. `complete`: nothing is to be sent. `owner`
-    holds the lease, where there is one; `metadata` is that of others, to be kept.
+    `proven`: the disk's content is what an earlier run sent, by CRC-64; else by page ranges alone.
+    `complete`: nothing is to be sent. `unmodified`: nor was anything written since. `owner` holds
+    the lease, where there is one; `metadata` is that of others, to be kept.
     """
 
     ledger: Ledger = field(default_factory=Ledger)
     dirty: RangeList = field(default_factory=RangeList)
     proven: bool = True
     complete: bool = False
+    unmodified: bool = False
     owner: Owner | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
@@ -145,7 +148,8 @@ def _resume_blob(job: Job, state: TargetState) -> Opening:
     job.connection.clear(job.connection.page_ranges(start, job.blob_size - start))
     if start:
         job.options.progress.note(
-            f"Resuming at {start:,} bytes: what is there was proven equal by CRC-64."
+            f"Resuming at {start:,} of {job.blob_size:,} bytes: up to there, the disk has the "
+            "CRC-64 that the checkpoint recorded."
         )
     return Opening(ledger=ledger, owner=claim.owner, metadata=claim.state.metadata)
 
@@ -185,7 +189,9 @@ def _recognize(job: Job, state: TargetState) -> Opening:
         raise TargetExistsError(
             job.target.name, "it exists already, and is an upload of other content", _ANEW
         )
-    return Opening(ledger=ledger, complete=True, metadata=state.metadata)
+    return Opening(
+        ledger=ledger, complete=True, unmodified=is_unmodified(state), metadata=state.metadata
+    )
 
 
 def _open_disk(job: Job) -> Opening:

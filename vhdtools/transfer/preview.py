@@ -18,6 +18,7 @@ from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.job import UploadOptions
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.plan import plan, work_size
+from vhdtools.transfer.result import local_path
 
 __all__ = ["Outlook", "UploadPreview", "preview_image"]
 
@@ -32,12 +33,14 @@ class UploadPreview:
     """What an upload would do; sizes in bytes.
 
     At most `data_bytes` would be sent: the rest of the blob is known to be zero without reading.
-    `resume_at` is where the unfinished upload stands that would be gone on with. `reading` is what
-    was chosen where the disk's file can be read in two ways. `readiness` says what the blob would
-    be ready for, `findings` what inspection found; both are empty where nobody looked.
+    `resume_at` is where the unfinished upload stands that would be resumed. `path` is that of a
+    local file. `reading` is what was chosen where the disk's file can be read in two ways.
+    `readiness` says what the blob would be ready for, `findings` what inspection found; both are
+    empty where nobody looked.
     """
 
     blob_url: str
+    path: str | None
     blob_size: int
     virtual_size: int
     padded_bytes: int
@@ -69,6 +72,7 @@ def preview_image(
     outlook = _outlook(target, state, size + FOOTER_SIZE, overwrite=options.overwrite)
     return UploadPreview(
         blob_url=target.name,
+        path=local_path(target),
         blob_size=size + FOOTER_SIZE,
         virtual_size=image.virtual_size,
         padded_bytes=size - image.virtual_size,

@@ -23,7 +23,6 @@ from vhdtools.ranges import PageRange
 from vhdtools.target.page_target import PageTarget
 from vhdtools.transfer.checkpoint import (
     Checkpoint,
-    finished_metadata,
     foreign_metadata,
     unfinished_metadata,
 )
@@ -32,15 +31,16 @@ from vhdtools.transfer.connection import Connection
 from vhdtools.transfer.content_hash import stream_md5
 from vhdtools.transfer.coverage import check_coverage
 from vhdtools.transfer.engine import run_ordered
+from vhdtools.transfer.finishing import mark_finished, record_time
 from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.job import Job, UploadOptions
 from vhdtools.transfer.keeper import Keeper
 from vhdtools.transfer.opening import Opening, open_job
 from vhdtools.transfer.pacing import Pacer
 from vhdtools.transfer.plan import Step, cut, force_writes, plan, work_size
-from vhdtools.transfer.result import UploadResult
+from vhdtools.transfer.result import Evidence, UploadResult, local_path
 from vhdtools.transfer.retry import RetryPolicy
-from vhdtools.transfer.verify import read_back
+from vhdtools.transfer.verify import read_back, readable_state
 
 __all__ = ["upload_image"]
 
@@ -83,11 +83,14 @@ def upload_image(
             with _hashing(job) as md5:
                 if not opening.complete:
                     _send(job, opening, books)
-                check_coverage(job, opening.ledger)
-                verified = _verified(job, opening) if options.verify else None
+                # What was recorded says what was sent, and not what is there now.
+                reread = opening.complete and opening.proven and not opening.unmodified
+                if not reread:
+                    check_coverage(job, opening.ledger)
+                verified = _verified(job, opening) if options.verify or reread else None
                 digest = md5.result() if md5 else None
             image.check_unchanged()
-        _finish(job, books, digest)
+        _finish(job, books, digest, time.monotonic() - started)
         _log.info("%s is complete", target.name)
     except TransferInterruptedError as error:
         halt.set()
@@ -100,6 +103,7 @@ def upload_image(
     sent = _total(opening.ledger.written) - there
     return UploadResult(
         blob_url=target.name,
+        path=local_path(target),
         blob_size=job.blob_size,
         virtual_size=image.virtual_size,
         padded_bytes=job.disk_size - image.virtual_size,
@@ -116,6 +120,7 @@ def upload_image(
         content_md5=digest,
         verified=verified,
         already_there=opening.complete,
+        already_there_by=_evidence(opening, verified) if opening.complete else None,
         reading=reading_of(image),
     )
 
@@ -218,6 +223,7 @@ def _verified(job: Job, opening: Opening) -> bool:
     found = read_back(
         job.image,
         job.connection,
+        readable_state(job.connection),
         workers=job.options.workers,
         progress=job.options.progress,
         halt=job.halt,
@@ -232,16 +238,24 @@ def _verified(job: Job, opening: Opening) -> bool:
     return True
 
 
-def _finish(job: Job, books: _Books, md5: bytes | None) -> None:
+def _evidence(opening: Opening, verified: bool | None) -> Evidence:
+    if not opening.proven:
+        return "page ranges"
+    return "read back" if verified else "not modified since"
+
+
+def _finish(job: Job, books: _Books, md5: bytes | None, took: float) -> None:
     """Say that the upload is whole; from then on no checkpoint may take its place."""
     target, call, opening = job.target, job.connection.call, books.opening
     assert opening is not None
-    if target.capabilities.metadata and not opening.complete:
-        metadata = finished_metadata(opening.metadata, opening.ledger.crc64)
-        call(lambda: target.set_metadata(metadata), "recording the upload")
+    marks = target.capabilities.metadata and not opening.complete
+    if marks:
+        mark_finished(job.connection, opening.metadata, opening.ledger.crc64)
         books.checkpoint = None
     if md5 is not None:
         call(lambda: target.set_content_md5(md5), "recording the MD5")
+    if marks:
+        record_time(job.connection, opening.metadata, opening.ledger.crc64, took=took)
     call(target.finish, "finishing")
     _release(job.connection)
 

@@ -17,21 +17,23 @@ from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.reading import reading_of
 from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, parse_footer
 from vhdtools.progress import NoProgress, Progress
-from vhdtools.ranges import PAGE, PageRange, align_up
-from vhdtools.target.page_target import PageTarget
+from vhdtools.ranges import PAGE, PageRange, RangeList, align_up
+from vhdtools.target.page_target import PageTarget, TargetState
+from vhdtools.transfer.checkpoint import OWNER_KEY, Checkpoint
 from vhdtools.transfer.compare import Comparer, comparisons
 from vhdtools.transfer.connection import Connection
+from vhdtools.transfer.differences import differing, which_changed
 from vhdtools.transfer.engine import run_ordered
 from vhdtools.transfer.footer import fixed_footer, padded_size
 from vhdtools.transfer.halt import Halt
 from vhdtools.transfer.ledger import Ledger, StepResult
+from vhdtools.transfer.owner import decode_owners
 from vhdtools.transfer.pacing import Pacer
-from vhdtools.transfer.result import VerifyResult
+from vhdtools.transfer.result import VerifyResult, local_path
 from vhdtools.transfer.retry import RetryPolicy
 
-__all__ = ["read_back", "verify_image"]
+__all__ = ["read_back", "readable_state", "verify_image"]
 
-_REMEDY = "Upload it again with --overwrite, then verify once more."
 _NOTHING_THERE = "Check the destination, or upload the disk to it first."
 
 
@@ -48,25 +50,22 @@ def verify_image(
 
     The target may be padded to a MiB, and may end in any valid footer of a fixed disk of its size.
 
-    Raises VerificationError with the first differing byte, TargetMissingError where there is
-    nothing, UsageError where the target cannot be read back, TransferInterruptedError when `stop`
-    is set; and what reading either side raises.
+    Raises VerificationError with all ranges that differ, or for an upload that is not finished;
+    TargetMissingError where there is nothing, UsageError where the target cannot be read back,
+    TransferInterruptedError when `stop` is set; and what reading either side raises.
     """
     halt = Halt(stop or threading.Event())
     progress = progress or NoProgress()
     connection = Connection(target, retry or RetryPolicy(), Pacer(workers), halt, progress)
-    return read_back(
-        image,
-        connection,
-        workers=workers,
-        progress=progress,
-        halt=halt,
-    )
+    state = readable_state(connection)
+    _check_finished(target.name, state)
+    return read_back(image, connection, state, workers=workers, progress=progress, halt=halt)
 
 
 def read_back(
     image: DiskImage,
     connection: Connection,
+    state: TargetState,
     *,
     workers: int,
     progress: Progress,
@@ -75,6 +74,56 @@ def read_back(
     """`verify_image` over a connection that is there already; `halt` ends it, too."""
     target = connection.target
     started = time.monotonic()
+    disk_size = _disk_size(image, target, state.size)
+    ours, theirs, differs = Ledger(), Ledger(), RangeList()
+    first: int | None = None
+    source = (PageRange(e.offset, e.length) for e in image.extents() if not e.zero)
+    written = connection.page_ranges(0, disk_size)
+    total = sum(e.length for e in image.extents() if not e.zero) + FOOTER_SIZE
+    with closing(progress.task("verifying", total, subject=str(image.path))) as task:
+        comparer = Comparer(image, connection, task)
+        for found in run_ordered(
+            comparisons(source, written, disk_size), comparer, workers=workers, halt=halt
+        ):
+            ours.enter(StepResult(found.offset, found.length, found.source_crc64))
+            theirs.enter(StepResult(found.offset, found.length, found.target_crc64))
+            first = found.first if first is None else first
+            for item in found.differs:
+                differs.append(item)
+        if theirs.offset < disk_size:
+            raise _stopped(connection)
+
+        expected, footer = fixed_footer(image.footer, disk_size), bytearray(FOOTER_SIZE)
+        connection.read_into(disk_size, memoryview(footer))
+        rebuilt = bytes(footer) == expected
+        ours.enter(StepResult(disk_size, FOOTER_SIZE, crc64(expected)))
+        theirs.enter(StepResult(disk_size, FOOTER_SIZE, crc64(footer)))
+        image.check_unchanged()
+        task.advance(FOOTER_SIZE)
+    if not rebuilt and not _is_footer(bytes(footer), disk_size):
+        if not differs:
+            raise _no_footer(target, disk_size)
+        differs.append(PageRange(disk_size, FOOTER_SIZE))
+    if first is not None:
+        changed = which_changed(state, ours.crc64, theirs.crc64)
+        raise differing(image, target, state, differs, first, changed)
+    return VerifyResult(
+        blob_url=target.name,
+        path=local_path(target),
+        blob_size=state.size,
+        virtual_size=image.virtual_size,
+        read_bytes=comparer.read_bytes + FOOTER_SIZE,
+        retries=sum(connection.retries.values()),
+        elapsed_seconds=time.monotonic() - started,
+        crc64=theirs.crc64,
+        footer_rebuilt=rebuilt,
+        reading=reading_of(image),
+    )
+
+
+def readable_state(connection: Connection) -> TargetState:
+    """What is at a target that can be read back. Raises UsageError, TargetMissingError."""
+    target = connection.target
     if not target.capabilities.reads:
         raise UsageError(
             target.name,
@@ -90,44 +139,32 @@ def read_back(
         raise
     if state is None:
         raise TargetMissingError(target.name, "there is nothing to verify", _NOTHING_THERE)
-    disk_size = _disk_size(image, target, state.size)
+    return state
 
-    source = (PageRange(e.offset, e.length) for e in image.extents() if not e.zero)
-    written = connection.page_ranges(0, disk_size)
-    total = sum(e.length for e in image.extents() if not e.zero) + FOOTER_SIZE
-    with closing(progress.task("verifying", total, subject=str(image.path))) as task:
-        comparer = Comparer(image, connection, task)
-        ledger = Ledger()
-        for result in run_ordered(
-            comparisons(source, written, disk_size), comparer, workers=workers, halt=halt
-        ):
-            ledger.enter(result)
-        if ledger.offset < disk_size:
-            problem = "verification was stopped"
-            failure = connection.outage.unresolved
-            if failure is not None:
-                problem += f"; {failure.operation} was failing: {failure.reason}"
-            raise TransferInterruptedError(target.name, problem)
 
-        footer = bytearray(FOOTER_SIZE)
-        connection.read_into(disk_size, memoryview(footer))
-        rebuilt = bytes(footer) == fixed_footer(image.footer, disk_size)
-        if not rebuilt:
-            _check_foreign_footer(target, bytes(footer), disk_size)
-        ledger.enter(StepResult(disk_size, FOOTER_SIZE, crc64(footer)))
-        image.check_unchanged()
-        task.advance(FOOTER_SIZE)
-    return VerifyResult(
-        blob_url=target.name,
-        blob_size=state.size,
-        virtual_size=image.virtual_size,
-        read_bytes=comparer.read_bytes + FOOTER_SIZE,
-        retries=sum(connection.retries.values()),
-        elapsed_seconds=time.monotonic() - started,
-        crc64=ledger.crc64,
-        footer_rebuilt=rebuilt,
-        reading=reading_of(image),
-    )
+def _check_finished(name: str, state: TargetState) -> None:
+    """Raise VerificationError for a blob whose upload has yet to be finished."""
+    checkpoint = Checkpoint.read(state.metadata)
+    if checkpoint is None:
+        return
+    owners = decode_owners(state.metadata.get(OWNER_KEY, ""))
+    dead = bool(owners) and all(owner.is_dead for owner in owners)
+    at = f"{checkpoint.offset:,} of {state.size:,} bytes"
+    if state.leased and not dead:
+        problem = f"an upload to it is running, and has written {at}"
+        remedy = "Wait until it has finished, then verify."
+    else:
+        problem = f"it is an unfinished upload: {at} were written"
+        remedy = "Run the upload again, which resumes it, then verify."
+    raise VerificationError(name, problem, remedy, unfinished_at=checkpoint.offset)
+
+
+def _stopped(connection: Connection) -> TransferInterruptedError:
+    problem = "verification was stopped"
+    failure = connection.outage.unresolved
+    if failure is not None:
+        problem += f"; {failure.operation} was failing: {failure.reason}"
+    return TransferInterruptedError(connection.name, problem)
 
 
 def _disk_size(image: DiskImage, target: PageTarget, blob_size: int) -> int:
@@ -137,22 +174,28 @@ def _disk_size(image: DiskImage, target: PageTarget, blob_size: int) -> int:
             target.name,
             f"it has {blob_size:,} bytes, where this disk takes "
             f"{padded_size(image.virtual_size) + FOOTER_SIZE:,}: it is not this disk",
-            _REMEDY,
+            "Check both names.",
         )
     return disk_size
 
 
-def _check_foreign_footer(target: PageTarget, data: bytes, disk_size: int) -> None:
+def _no_footer(target: PageTarget, disk_size: int) -> VerificationError:
+    return VerificationError(
+        target.name,
+        f"it does not end in the footer of a fixed disk of {disk_size:,} bytes; all before that is "
+        "equal to the disk",
+        "Upload the disk again and replace it.",
+        disk_size,
+        (PageRange(disk_size, FOOTER_SIZE),),
+    )
+
+
+def _is_footer(data: bytes, disk_size: int) -> bool:
+    """Whether these bytes are a valid footer of a fixed disk of this size."""
     footer = parse_footer(data)
-    if (
-        footer.cookie != FOOTER_COOKIE
-        or not footer.checksum_ok
-        or footer.disk_type != DiskType.FIXED
-        or footer.current_size != disk_size
-    ):
-        raise VerificationError(
-            target.name,
-            f"it does not end in the footer of a fixed disk of {disk_size:,} bytes",
-            _REMEDY,
-            disk_size,
-        )
+    return (
+        footer.cookie == FOOTER_COOKIE
+        and footer.checksum_ok
+        and footer.disk_type == DiskType.FIXED
+        and footer.current_size == disk_size
+    )
