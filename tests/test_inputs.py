@@ -403,6 +403,13 @@ class TestRedaction:
         assert "ValueError: sig=REDACTED" in stream.getvalue()
         assert "S3CRET" not in stream.getvalue()
 
+    def test_every_module_logs_without_secrets(self) -> None:
+        package = Path(vhdtools.__file__).parent
+        plain = [
+            path for path in package.rglob("*.py") if "getLogger(__name__)" in path.read_text()
+        ]
+        assert plain == []
+
     def test_records_of_other_packages(self) -> None:
         record = logging.LogRecord("azure", 10, "x", 1, "GET %s", (f"{HOST}?{TOKEN}",), None)
         assert (

@@ -9,16 +9,16 @@ harmless requests. What vhdtools asks of a version: bearer tokens need 2017-11-0
 
 from __future__ import annotations
 
-import logging
 import re
 import threading
 from collections.abc import Callable
 
 from vhdtools.errors import UsageError
+from vhdtools.logs import logger
 
 __all__ = ["KNOWN_VERSIONS", "ApiVersion", "refuses_version"]
 
-_log = logging.getLogger(__name__)
+_log = logger(__name__)
 
 _FORM = re.compile(r"20\d\d-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])")
 _CRC64_SINCE = "2019-02-02"
