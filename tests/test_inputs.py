@@ -244,6 +244,20 @@ class TestSources:
             assert "this is a URL" in found.stderr
             assert "S3CRET" not in found.output
 
+    @pytest.mark.parametrize("path", [TOKEN, f"/tmp/disk.vhd?{TOKEN}", KEY, f"/tmp/{KEY}/d.vhd"])
+    def test_a_secret_is_no_path(self, path: str, tmp_path: Path) -> None:
+        disk = place(tmp_path / "disk.vhd", fixed("A-"))
+        for call in (
+            lambda: vhdtools.open(path),
+            lambda: vhdtools.inspect(path),
+            lambda: vhdtools.open(disk, parent_dirs=[path]),
+            lambda: vhdtools.inspect(disk, parent_dirs=[path]),
+            lambda: vhdtools.upload(path, f"file:{tmp_path}/x.vhd"),
+        ):
+            with pytest.raises(UsageError, match="none belongs") as refused:
+                call()
+            assert "S3CRET" not in repr(refused.value)
+
     def test_a_file_may_be_called_as_a_host(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
