@@ -456,3 +456,21 @@ def test_samples_have_their_sizes_by_evidence(disk: SampleDisk, sample_disk: Any
     made = inspection.reading.size
     assert made is not None
     assert made.decided
+
+
+def test_which_of_two_footers_counts_is_told(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe("A" * 16, copy={"current_size": 8 * SECTOR}))
+    inspection = inspect(path)
+    made = inspection.reading.footer
+    assert made is not None
+    assert (made.choice, made.reason) == ("end", "end-first")
+    assert made in inspection.reading.contested
+    assert "8,192 bytes and not 4,096 bytes" in made.text
+    with open_image(path) as image:
+        assert reading_of(image).footer == made
+        assert image.virtual_size == 16 * SECTOR
+
+
+def test_footers_of_one_disk_are_no_choice(tmp_path: Path) -> None:
+    path = place(tmp_path / "disk.vhd", Recipe("A" * 16, copy={"timestamp": 5}))
+    assert inspect(path).reading.footer is None

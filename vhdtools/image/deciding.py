@@ -18,6 +18,7 @@ from vhdtools.image.reading import (
     Choice,
     FixedBase,
     choose_base,
+    choose_footer_of,
     choose_size,
 )
 from vhdtools.image.size import SizeRule
@@ -152,7 +153,7 @@ def _with_size(chain: Chain, rules: Rules) -> Link:
     if structure.footer is None:
         return link
     choice = choose_size(structure, rules.size_rule, _guest(chain, rules))
-    reading = replace(link.reading, size=choice)
+    reading = replace(link.reading, size=choice, footer=choose_footer_of(structure))
     known = [flaw for flaw in link.soundness.flaws if flaw.code == "bitmap-clear-over-data"]
     soundness = _flawed(
         examine(structure, "geometry" if choice.choice == "geometry" else "current"), *known

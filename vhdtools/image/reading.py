@@ -29,6 +29,7 @@ __all__ = [
     "Guest",
     "Reading",
     "choose_base",
+    "choose_footer_of",
     "choose_size",
     "reading_of",
 ]
@@ -50,8 +51,9 @@ class Choice:
     whole in words. `contested`: another program may well read the file in the other way. Reasons:
     "option" (the user said so), "one-size" (there is nothing to choose), "file-length", "data"
     (there is data that only this reading has), "room" (the BAT has no entries for the other),
-    "partition-table", "creator" (the habit of the program that made the disk), "batmap", "bitmap",
-    and "undecided": the disk must not be read before the user has chosen.
+    "partition-table", "end-first" (the footer at the end is written last), "creator" (the habit of
+    the program that made the disk), "batmap", "bitmap", and "undecided": the disk must not be read
+    before the user has chosen.
     """
 
     choice: str
@@ -71,17 +73,19 @@ class Reading:
 
     `size`: which of the footer's sizes the disk has, "current" or "geometry". `base`: where a
     fixed disk begins in a file that is too long, "start" or "end". `bitmaps`: whether sector
-    bitmaps count, "bitmap" or "data", or the batmap ("auto").
+    bitmaps count, "bitmap" or "data", or the batmap ("auto"). `footer`: which of two valid
+    footers counts that tell of different disks, "end" or "copy".
     """
 
     size: Choice | None = None
     base: Choice | None = None
     bitmaps: Choice | None = None
+    footer: Choice | None = None
 
     @property
     def contested(self) -> tuple[Choice, ...]:
         """The choices that another program may make in another way."""
-        made = (self.size, self.base, self.bitmaps)
+        made = (self.footer, self.size, self.base, self.bitmaps)
         return tuple(choice for choice in made if choice is not None and choice.contested)
 
 
@@ -105,6 +109,33 @@ def reading_of(image: object) -> Reading:
     """The reading of a disk image; nothing was chosen for an image that does not tell."""
     found = getattr(image, "reading", None)
     return found if isinstance(found, Reading) else UNQUESTIONED
+
+
+def choose_footer_of(structure: Structure) -> Choice | None:
+    """Which footer counts, where both are valid and the disks that they tell of are not the same.
+
+    The one at the end (see `footers.choose_footer`), as programs write it last; None where there
+    is no such choice.
+    """
+    end, copy = structure.end_footer, structure.footer_copy
+    if end is None or copy is None or not (end.valid and copy.valid):
+        return None
+    fields = ("current_size", "geometry", "disk_type", "data_offset", "creator_application")
+    differing = [
+        field.replace("_", " ")
+        for field in fields
+        if getattr(end.footer, field) != getattr(copy.footer, field)
+    ]
+    if not differing:
+        return None
+    what = "current size" if "current size" in differing else differing[0]
+    shown = (
+        f", {_size(end.footer.current_size)} and not {_size(copy.footer.current_size)}"
+        if what == "current size"
+        else ""
+    )
+    text = f"by the footer at the end, whose copy at the start has another {what}{shown}"
+    return Choice("end", "end-first", text)
 
 
 def choose_size(structure: Structure, rule: SizeRule, guest: Guest | None) -> Choice:

@@ -11,7 +11,7 @@ from typing import Protocol
 from vhdtools.errors import TargetError
 from vhdtools.image import SizeRule
 from vhdtools.image.deciding import undecided_size
-from vhdtools.image.reading import Reading, choose_size
+from vhdtools.image.reading import Reading, choose_footer_of, choose_size
 from vhdtools.image.soundness import Soundness, examine
 from vhdtools.image.structure import Structure, read_structure
 from vhdtools.inspection.allocation import allocated_in_blocks
@@ -139,7 +139,7 @@ def _inspect(
     if structure.footer is None:
         return not_a_vhd(source, structure, blob.name, findings, remote)
     size = choose_size(structure, size_rule, _BlobGuest(source, structure))
-    reading = Reading(size=size)
+    reading = Reading(size=size, footer=choose_footer_of(structure))
     soundness = examine(structure, "geometry" if size.choice == "geometry" else "current")
     if not size.decided:
         undecided = undecided_size(size, structure)
