@@ -60,7 +60,7 @@ def test_findings_say_what_to_do(tmp_path: Path) -> None:
     assert result.exit_code == 0
     text = " ".join(result.output.split())
     assert "warning end-footer-missing" in text
-    assert f"To do: vhdtool repair '{path}' --write" in text
+    assert f"To do: `vhdtool repair '{path}' --write`" in text
 
 
 @pytest.mark.parametrize(

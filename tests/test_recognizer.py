@@ -169,7 +169,7 @@ def test_a_disk_image_inside_a_disk(name: str, called: str, size: int, tmp_path:
     found = finding(inspect(path), "disk-image-inside")
     assert found.level is Level.WARNING
     assert called in found.message
-    assert "`qemu-img convert -f raw`" in found.message
+    assert "qemu-img convert -f raw" in found.message
     assert f"`head -c {size} {path} > " in found.remedy
 
 

@@ -300,14 +300,14 @@ def test_a_repair_that_failed_half_way_is_undone(
         monkeypatch.setattr(repairing, "_write", write_some)
 
     fail_after(written)
-    with pytest.raises(SourceReadError, match="To put it back: vhdtool repair") as failed:
+    with pytest.raises(SourceReadError, match="To put it back: `vhdtool repair") as failed:
         write_repair(planned)
     if undo_fails_too:
         fail_after(written // 2)
         with suppress(SourceReadError):  # if nothing was written, there is nothing to fail
             write_repair(plan_undo(path, backup))
     monkeypatch.undo()
-    command = shlex.split(failed.value.remedy.partition("vhdtool ")[2])
+    command = shlex.split(failed.value.remedy.partition("`vhdtool ")[2].rstrip("`"))
     assert CliRunner().invoke(main, command).exit_code == 0
     assert path.read_bytes() == before
     assert plan_undo(path, backup).patches == ()

@@ -17,6 +17,7 @@ PACKAGE = Path(vhdtools.__file__).parent
 ROOMS = (
     "text",
     "logs",
+    "reruns",
     "errors",
     "inputs",
     "progress",

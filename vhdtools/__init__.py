@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from vhdtools.inspection.partitions import GptState, PartitionScheme
     from vhdtools.progress import NoProgress, Progress, RecoveredEvent, RetryEvent, Task
     from vhdtools.ranges import Extent, PageRange
+    from vhdtools.reruns import Rerun
     from vhdtools.target.access import Credential
     from vhdtools.target.destination import open_target
     from vhdtools.target.http_connection import Timeouts
@@ -103,6 +104,7 @@ __all__ = [
     "Reading",
     "RecoveredEvent",
     "RemoteState",
+    "Rerun",
     "ResourceLimitError",
     "RetryEvent",
     "RetryPolicy",
@@ -176,6 +178,7 @@ _LAZY = {
         "Extent",
         "PageRange",
     ),
+    "vhdtools.reruns": ("Rerun",),
     "vhdtools.target.destination": ("open_target",),
     "vhdtools.target.http_connection": ("Timeouts",),
     "vhdtools.target.access": ("Credential",),

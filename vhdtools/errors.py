@@ -29,9 +29,12 @@ on where this one stopped.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, TypeAlias
 
+from vhdtools.reruns import Rerun as _Rerun
+from vhdtools.reruns import as_shown as _as_shown
+from vhdtools.reruns import with_reruns as _with_reruns
 from vhdtools.text import redact as _redact
 
 __all__ = [
@@ -65,24 +68,37 @@ class VhdToolsError(Exception):
     `subject` names the file or URL (without its query), `problem` says what is wrong, `remedy`
     what to do about it ("" where there is nothing to do), `offset` where, in bytes from the start
     of the subject (None where the whole is meant). No part keeps a signature, a key or a token.
+    `reruns` are the arguments with which the same call would succeed; the remedy names them.
     """
 
     resumable: ClassVar[bool] = False
 
     def __init__(
-        self, subject: str, problem: str, remedy: str = "", offset: int | None = None
+        self,
+        subject: str,
+        problem: str,
+        remedy: str = "",
+        offset: int | None = None,
+        *,
+        reruns: Sequence[_Rerun] = (),
     ) -> None:
+        remedy = _with_reruns(remedy, reruns)
         subject, problem, remedy = map(_redact, (subject, problem, remedy))
         super().__init__(subject, problem, remedy, offset)
         self.subject = subject
         self.problem = problem
         self.remedy = remedy
         self.offset = offset
+        self.reruns = tuple(reruns)
 
     def __str__(self) -> str:
         where = "" if self.offset is None else f" (at byte {self.offset:,})"
         text = f"{self.subject}: {self.problem}{where}."
         return _redact(f"{text} {self.remedy}" if self.remedy else text)
+
+    def told(self, shown: Callable[[_Rerun], str]) -> str:
+        """The whole message, in which each of `reruns` is `shown` as the caller writes it."""
+        return _as_shown(str(self), self.reruns, shown)
 
 
 class UsageError(VhdToolsError):

@@ -15,6 +15,7 @@ from vhdtools.text import holds_secret as _holds_secret
 from vhdtools.text import printable as _printable
 
 __all__ = [
+    "local_files",
     "local_folders",
     "local_path",
     "looks_like_url",
@@ -104,6 +105,11 @@ def local_path(path: str | os.PathLike[str], subject: str = "the disk's path") -
         )
     refuse_secret(subject, text)
     return Path(path)
+
+
+def local_files(files: Iterable[str | os.PathLike[str]]) -> list[Path]:
+    """`local_path` of each of the files that may be parents."""
+    return [local_path(file, "the parent's path") for file in files]
 
 
 def local_folders(folders: Iterable[str | os.PathLike[str]]) -> list[Path]:

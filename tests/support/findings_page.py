@@ -5,11 +5,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import vhdtools.inspection
 from vhdtools.inspection.finding import Kind, Level
 from vhdtools.inspection.kinds import CATALOGUE
+from vhdtools.reruns import with_reruns
 
 PAGE = Path(vhdtools.inspection.__file__).parent / "FINDINGS.md"
 
@@ -48,9 +50,22 @@ def render() -> str:
 def _entry(kind: Kind) -> str:
     lines = [f"### {kind.code}", "", f"{kind.title}.", ""]
     lines += [f"- Reading: {kind.reading}", f"- Azure: {kind.azure}"]
-    if kind.remedy:
-        lines.append(f"- To do: {kind.remedy.replace('{disk}', 'DISK')}")
+    to_do = with_reruns(kind.remedy, kind.reruns)
+    if to_do:
+        lines.append(f"- To do: {_PLACEHOLDER.sub(_placeholder, to_do)}")
     return "\n".join(lines) + "\n"
+
+
+_PLACEHOLDER = re.compile(r"\{(disk|vpc|new)(?::[^}]*)?\}")
+_SHOWN = {
+    "disk": "DISK",
+    "new": "NEW.vhd",
+    "vpc": "driver=vpc,force_size_calc=current_size,file.filename=DISK",
+}
+
+
+def _placeholder(match: re.Match[str]) -> str:
+    return _SHOWN[match[1]]
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from vhdtools import __version__
-from vhdtools.cli.command import redacted, refuse_secrets
+from vhdtools.cli.command import ARGUMENTS, redacted, refuse_secrets
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.output import prepare_streams, settle_streams, tell, tell_error, told_of_stdout
 from vhdtools.cli.verbosity import verbose_option
@@ -58,6 +58,7 @@ class _Commands(click.Group):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse what stands before a command's name, and look at the name itself."""
+        ctx.meta[ARGUMENTS] = tuple(args)
         known = [at for at, arg in enumerate(args) if arg in _COMMANDS]
         refuse_secrets(self.params, args[: known[0] if known else len(args)])
         name = next((arg for arg in args if not arg.startswith("-")), "")
@@ -125,7 +126,7 @@ def _exit_code_of(run: Callable[[], Any], arguments: Sequence[str]) -> int:
         if not isinstance(told, VhdToolsError):
             told = resource_limit(told) or told
         if isinstance(told, VhdToolsError):
-            tell_error(str(told))
+            tell_error(_error_text(told, arguments))
             return _exit_code(told)
         _tell_of_a_bug(told)
         return FAILED
@@ -143,6 +144,14 @@ def _exit_code(error: VhdToolsError) -> int:
     if isinstance(error, UsageError):
         return USAGE
     return RESUMABLE if error.resumable else FAILED
+
+
+def _error_text(error: VhdToolsError, arguments: Sequence[str]) -> str:
+    if not error.reruns:
+        return str(error)
+    from vhdtools.cli.rerunning import error_text
+
+    return error_text(error, arguments)
 
 
 def _tell_of_a_stop(error: TransferInterruptedError, arguments: Sequence[str]) -> None:

@@ -13,7 +13,10 @@ from vhdtools.errors import UsageError
 from vhdtools.inputs import local_path, looks_like_url, refuse_secret
 from vhdtools.text import holds_secret, printable, redact
 
-__all__ = ["DISK", "Command", "redacted", "refuse_secrets"]
+__all__ = ["ARGUMENTS", "DISK", "Command", "redacted", "refuse_secrets"]
+
+ARGUMENTS = "vhdtools.arguments"
+"""Under this name, the context's `meta` has the words of the whole command line."""
 
 _SECRET_OPTIONS = ("--connection-string",)
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import click
 
-from vhdtools.cli.command import Command
+from vhdtools.cli.command import ARGUMENTS, Command
 from vhdtools.cli.formatting import printable
 from vhdtools.cli.inspect_text import inspection_text
 from vhdtools.cli.options import access_options, disk_options, require_option, retry_options
 from vhdtools.cli.output import say, say_json, say_json_array, tell, tell_error
+from vhdtools.cli.rerunning import for_command
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import NotUploadableError, SourceReadError, UsageError
 from vhdtools.image import SizeRule
@@ -128,11 +129,17 @@ def inspect(
         if hex_of:
             _show_lines(disks, lambda disk: hex_text(disk, hex_of))
     else:
-        ctx.exit(
-            _inspect(
-                disks, as_json=as_json, deep=deep, require=require, reading=reading, access=access
-            )
+        arguments = ctx.meta.get(ARGUMENTS, ("inspect", *disks))
+        code = _inspect(
+            disks,
+            arguments,
+            as_json=as_json,
+            deep=deep,
+            require=require,
+            reading=reading,
+            access=access,
         )
+        ctx.exit(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +162,7 @@ class _Access:
 
 def _inspect(
     disks: tuple[str, ...],
+    arguments: tuple[str, ...],
     *,
     as_json: bool,
     deep: bool,
@@ -175,7 +183,7 @@ def _inspect(
                 with _progress(wanted=deep) as progress:
                     inspection = inspect_disk(disk, deep=deep, progress=progress, **reading)
             failed = failed or inspection.has_errors
-            yield inspection
+            yield for_command(inspection, arguments, {*disks} - {disk})
             failed = _lacks(inspection, require) or failed
 
     # Each is printed before the next is made: together they might not fit into memory.
@@ -205,7 +213,7 @@ def _lacks(inspection: Inspection, require: tuple[Purpose, ...]) -> bool:
 
 def _given(options: Mapping[str, Any]) -> list[str]:
     """What those of `options` are called on the command line that have a value."""
-    names = {"parent_dirs": "parent-dir"}
+    names = {"parents": "parent", "parent_dirs": "parent-dir"}
     return [f"--{names.get(key, key.replace('_', '-'))}" for key, value in options.items() if value]
 
 

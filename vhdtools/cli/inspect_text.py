@@ -24,12 +24,12 @@ from vhdtools.inspection.deep import DeepResult
 from vhdtools.inspection.describe import (
     creator_name,
     disk_type_name,
-    guid,
     host_os_name,
     time_of,
     version_text,
 )
 from vhdtools.layout import EPOCH, NO_DATA_OFFSET, DiskType, DynamicHeader
+from vhdtools.layout.unique_id import guid
 from vhdtools.ranges import PAGE
 
 __all__ = ["inspection_text"]

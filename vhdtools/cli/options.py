@@ -63,6 +63,14 @@ def _together(*options: Callable[[Command], Command]) -> Callable[[Command], Com
 
 disk_options = _together(
     click.option(
+        "--parent",
+        "parents",
+        multiple=True,
+        metavar="FILE",
+        type=click.Path(dir_okay=False, exists=True),
+        help="This file is a parent of a differencing disk, whatever it is called.",
+    ),
+    click.option(
         "--parent-dir",
         "parent_dirs",
         multiple=True,

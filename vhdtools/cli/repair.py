@@ -9,6 +9,7 @@ import click
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.formatting import heading, printable, quantity
 from vhdtools.cli.output import say
+from vhdtools.cli.stopping import command_text
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.inspection.repair import (
     CHECKSUM_PARTS,
@@ -76,12 +77,28 @@ def repair(
     for patch in planned.patches:
         lines += _told(patch)
     if not write:
-        say("\n".join([*lines, "Nothing was written. Say --write to do it."]))
+        say(
+            "\n".join(
+                [
+                    *lines,
+                    f"Nothing was written. To write it: {_with_write(disk, use, checksums, undo)}",
+                ]
+            )
+        )
         return
     say("\n".join(lines), done="Nothing was written to the disk.")
     backup = write_repair(planned)
     back = way_back(planned, backup)
     say(printable(f"Written. {back}"), done=f"But the disk is written. {back}")
+
+
+def _with_write(
+    disk: str, use: Which | None, checksums: tuple[ChecksumPart, ...], undo: str | None
+) -> str:
+    options = ["--use", use] if use else ["--undo", undo] if undo else []
+    for part in checksums:
+        options += ["--fix-checksum", part]
+    return f"`{command_text(['repair', *options, disk, '--write'])}`"
 
 
 def _told(patch: Patch) -> Iterator[str]:

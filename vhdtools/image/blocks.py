@@ -14,8 +14,9 @@ from vhdtools.image.zeros import fill_zeros, is_zero
 from vhdtools.layout import UNALLOCATED, allocated_blocks, bitmap_size
 from vhdtools.layout.bitmap import SECTOR, runs
 from vhdtools.ranges import PageRange, align_up, coalesce
+from vhdtools.reruns import BITMAPS_COUNT, DATA_COUNTS
 
-__all__ = ["BITMAP_REMEDY", "BlockFile", "Clear", "Held", "first_data"]
+__all__ = ["BlockFile", "Clear", "Held", "first_data"]
 
 Held: TypeAlias = Literal["data", "zero", "absent"]
 """Whether a file holds a run as bytes, as a hole (zeros), or not at all."""
@@ -24,12 +25,6 @@ Clear: TypeAlias = Literal["absent", "checked", "parent", "data"]
 """What a clear bit of an allocated block means: the file does not hold the sector ("absent"); it
 does not, and what lies there must be zeros ("checked"), or must be where no bit of the block is set
 ("parent"); or nothing, and the sector is data like any other ("data")."""
-
-BITMAP_REMEDY = (
-    "Say which counts: bitmap_rule, or --bitmap-rule, bitmap (a clear bit: the sector was not "
-    "written here, as VirtualBox reads it) or data (all of an allocated block counts, as qemu "
-    "reads it)."
-)
 
 _CACHED_BITMAP_BYTES = 2 * 1024 * 1024
 _READ_THROUGH = 64 * 1024
@@ -190,8 +185,9 @@ class BlockFile:
         return DamagedImageError(
             str(self.source.path),
             f"block {block:,} holds data where its sector bitmap says that nothing was written",
-            BITMAP_REMEDY,
+            "",
             place // SECTOR * SECTOR,
+            reruns=(BITMAPS_COUNT, DATA_COUNTS),
         )
 
     def _data_offset(self, block: int) -> int:

@@ -61,6 +61,7 @@ def follow_chain(
     structure: Structure,
     *,
     size_rule: SizeRule = "auto",
+    parents: Sequence[Path] = (),
     parent_dirs: Sequence[Path] = (),
     raw_parent: bool = False,
 ) -> Chain:
@@ -86,8 +87,10 @@ def follow_chain(
             search = find_parent(
                 structure,
                 [link.source.fingerprint.identity for link in links],
+                parents=parents,
                 parent_dirs=parent_dirs,
                 raw_parent=raw_parent,
+                notation=_creator(links[0].structure),
             )
             if search.source is None:
                 return Chain(tuple(links), failure=search)
@@ -99,3 +102,7 @@ def follow_chain(
             link.source.close()
         source.close()
         raise
+
+
+def _creator(structure: Structure) -> bytes:
+    return b"" if structure.footer is None else structure.footer.creator_application

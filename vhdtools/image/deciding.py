@@ -9,7 +9,6 @@ from pathlib import Path
 from vhdtools.image.assembling import image_of
 from vhdtools.image.batmap import blocks_called_full
 from vhdtools.image.bitmap_sample import sample_bitmaps
-from vhdtools.image.blocks import BITMAP_REMEDY
 from vhdtools.image.chain import Chain, Link, follow_chain
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.flat import FlatImage
@@ -28,6 +27,7 @@ from vhdtools.image.structure import Structure
 from vhdtools.image.zeros import is_zero
 from vhdtools.layout import DiskType
 from vhdtools.ranges import PAGE, align_down
+from vhdtools.reruns import BITMAPS_COUNT, DATA_COUNTS, SIZE_CURRENT, SIZE_GEOMETRY
 
 __all__ = ["Rules", "decide_chain", "undecided_size"]
 
@@ -49,6 +49,7 @@ def decide_chain(
     structure: Structure,
     rules: Rules,
     *,
+    parents: Sequence[Path] = (),
     parent_dirs: Sequence[Path] = (),
     raw_parent: bool = False,
 ) -> Chain:
@@ -61,6 +62,7 @@ def decide_chain(
         source,
         structure,
         size_rule=rules.size_rule,
+        parents=parents,
         parent_dirs=parent_dirs,
         raw_parent=raw_parent,
     )
@@ -80,7 +82,8 @@ def undecided_size(choice: Choice, structure: Structure) -> Flaw:
         "size-undecided",
         f"the disk may have either of its sizes: {choice.text}",
         None if structure.used is None else structure.used.offset + 48,
-        "Say which it is: size_rule, or --size-rule, current or geometry.",
+        "",
+        reruns=(SIZE_CURRENT, SIZE_GEOMETRY),
     )
 
 
@@ -130,7 +133,8 @@ def _with_bitmaps(link: Link, rules: Rules) -> Link:
             f"block {sample.first_block:,} holds data, and its sector bitmap says that nothing "
             f"was written to it{more}",
             sample.first_offset,
-            BITMAP_REMEDY,
+            "",
+            reruns=(BITMAPS_COUNT, DATA_COUNTS),
         )
         return replace(link, soundness=_flawed(soundness, flaw))
     if sample.full_by_batmap:

@@ -23,7 +23,16 @@ from vhdtools.image.reading import BitmapRule, FixedBase
 from vhdtools.image.size import SizeRule
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import read_structure
-from vhdtools.inputs import local_folders, local_path, refuse_secret
+from vhdtools.inputs import local_files, local_folders, local_path, refuse_secret
+from vhdtools.layout.unique_id import guid
+from vhdtools.reruns import (
+    BASE_END,
+    BASE_START,
+    PARENT_DIR,
+    PARENT_FILE,
+    RAW_PARENT,
+    RAW_PARENT_FILE,
+)
 from vhdtools.text import printable
 
 __all__ = ["FixedBase", "assemble", "check_options", "open", "open_chain", "unrecognized"]
@@ -34,6 +43,7 @@ _PLACES_TOLD = 12
 def open(
     path: str | os.PathLike[str],
     *,
+    parents: Iterable[str | os.PathLike[str]] = (),
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -43,8 +53,9 @@ def open(
     """Open a fixed, dynamic or differencing VHD for reading, its parents included.
 
     `path`: a file, or a block device that holds a VHD.
-    `parent_dirs`: folders to look in for the parents of a differencing disk, besides where the
-    disk says they are; a parent is known by its unique id.
+    `parents`: files that are parents of a differencing disk, whatever they are called now.
+    `parent_dirs`: folders to look in for parents, besides where the disk says they are. A parent
+    is known by its unique id, wherever it is.
     `raw_parent`: allow a parent that is a raw file, as blktap makes them, or a VHD with a null
     id, where the child asks for no id, so that only its name vouches for it.
     `size_rule`: what the virtual size is: "current" (the current size), "geometry", or "auto":
@@ -66,7 +77,7 @@ def open(
     UsageError for an option that is none of the above.
     """
     rules = check_options(path, size_rule, fixed_base, bitmap_rule)
-    chain = open_chain(path, rules, parent_dirs=parent_dirs, raw_parent=raw_parent)
+    chain = open_chain(path, rules, parents=parents, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
         return assemble(chain, bitmap_rule)
     except BaseException:
@@ -102,6 +113,7 @@ def open_chain(
     path: str | os.PathLike[str],
     rules: Rules,
     *,
+    parents: Iterable[str | os.PathLike[str]] = (),
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
 ) -> Chain:
@@ -109,7 +121,7 @@ def open_chain(
 
     The options are as for `open`. Raises SourceReadError, and UnrecognizedImageError.
     """
-    folders = local_folders(parent_dirs)
+    files, folders = local_files(parents), local_folders(parent_dirs)
     source = open_source(local_path(path))
     try:
         structure = read_structure(source)
@@ -122,6 +134,7 @@ def open_chain(
         source,
         structure,
         rules,
+        parents=files,
         parent_dirs=folders,
         raw_parent=raw_parent,
     )
@@ -169,7 +182,13 @@ def assemble(
 def _refuse_flaws(link: Link) -> None:
     for flaw in link.soundness.flaws:
         kind = UnsupportedImageError if flaw.unsupported else DamagedImageError
-        raise kind(str(link.structure.path), flaw.problem, flaw.remedy, flaw.offset)
+        raise kind(
+            str(link.structure.path),
+            flaw.problem,
+            flaw.remedy,
+            flaw.offset,
+            reruns=flaw.reruns,
+        )
 
 
 def _refuse_unknown_base(link: Link) -> None:
@@ -179,8 +198,7 @@ def _refuse_unknown_base(link: Link) -> None:
             str(link.structure.path),
             f"the file is {surplus:,} bytes longer than the fixed disk in it needs, "
             "so that it is not known where the disk begins",
-            "Say whether it begins at the file's start (as qemu reads it) or ends at the footer "
-            "(as 7-Zip does): fixed_base, or --fixed-base, start or end.",
+            reruns=(BASE_START, BASE_END),
         )
 
 
@@ -190,24 +208,36 @@ def _parent_error(child: Link, search: ParentSearch) -> ParentError:
     if len(search.places) > _PLACES_TOLD:
         told.append(f"{len(search.places) - _PLACES_TOLD} more")
     looked = f"; looked at {', '.join(told)}" if told else "; it names no place to look at"
-    header = child.structure.header
-    wanted = "" if header is None else header.parent_unique_id.hex()
-    if search.outcome == "cycle":
+    header, footer = child.structure.header, child.structure.footer
+    notation = b"" if footer is None else footer.creator_application
+    wanted = "" if header is None else guid(header.parent_unique_id, notation)
+    if search.outcome == "unnamed":
         return ParentError(
             name,
-            f"the disk is its own ancestor: its parent is a disk of the chain itself{looked}",
-            "Name the folder of the true parent with parent_dirs, or --parent-dir.",
+            "it is a differencing disk, and names no parent: it has no id, name or locator for one",
+            reruns=(RAW_PARENT_FILE,),
         )
     if search.outcome == "raw-not-allowed":
         return ParentError(
             name,
             "the parent has no unique id, so that it is a raw file, if any, or a VHD without one, "
             f"which only its name vouches for{looked}",
-            "If you trust that name, allow it with raw_parent, or --raw-parent.",
+            reruns=(RAW_PARENT, RAW_PARENT_FILE),
         )
-    problem = "is none of the files" if search.outcome == "wrong-id" else "was not found"
+    if search.outcome == "cycle":
+        problem = "the disk is its own ancestor: its parent is a disk of the chain itself"
+    else:
+        problem = f"the parent, with the unique id {wanted}, {_OUTCOMES[search.outcome]}"
+    several = search.outcome == "several"
     return ParentError(
         name,
-        f"the parent, with the unique id {wanted}, {problem}{looked}",
-        "Name the folder that it is in with parent_dirs, or --parent-dir.",
+        f"{problem}{looked}",
+        reruns=(PARENT_FILE,) if several else (PARENT_DIR, PARENT_FILE),
     )
+
+
+_OUTCOMES = {
+    "wrong-id": "is none of the files",
+    "missing": "was not found",
+    "several": "may be either of several files",
+}

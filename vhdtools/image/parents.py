@@ -19,23 +19,28 @@ from typing import Literal, TypeAlias
 from urllib.parse import unquote_to_bytes
 
 from vhdtools.errors import SourceReadError
-from vhdtools.image.footers import find_end_footer, footers_at_the_ends
+from vhdtools.image.footers import find_copy, find_end_footer, footers_at_the_ends
 from vhdtools.image.source import Source, open_source
 from vhdtools.image.structure import Structure, read_structure
+from vhdtools.layout.unique_id import guid
 
 __all__ = ["NO_PARENT_ID", "ParentSearch", "find_parent", "places_to_look"]
 
 NO_PARENT_ID = bytes(16)
 """The parent unique id of a disk over a raw file (blktap), which has no id to compare."""
 
-Outcome: TypeAlias = Literal["found", "raw", "missing", "wrong-id", "cycle", "raw-not-allowed"]
+Outcome: TypeAlias = Literal[
+    "found", "raw", "missing", "wrong-id", "cycle", "raw-not-allowed", "unnamed", "several"
+]
 
 _MAX_PLACES = 1000
 _MAX_PATH = 4096  # characters: Linux's limit; Windows' is 260 for nearly every program
 _MAX_NAMES = 64
 _MAX_SUFFIX = 8
 _MAX_LISTED = 100_000
+_MAX_SEARCHED = 1000
 _NO_VHD = "not a VHD"
+_IN_CHAIN = "a disk of the chain itself"
 # A drive, a share, or a device path's prefix: what a path on Windows begins with.
 _WINDOWS_ROOT = re.compile(r"(?:\\\\[?.]\\)?(?:UNC\\[^\\]+|\\\\[^\\]+|[A-Za-z]:)?\\|[A-Za-z]:")
 
@@ -44,11 +49,12 @@ _WINDOWS_ROOT = re.compile(r"(?:\\\\[?.]\\)?(?:UNC\\[^\\]+|\\\\[^\\]+|[A-Za-z]:)
 class ParentSearch:
     """How a search for a parent ended.
 
-    `outcome`: "found" (a VHD with the right id; `source` is open and the caller's, `structure`
-    what it holds) or "raw" (a file without a footer; `source` as before); "missing" (no file at
-    any place), "wrong-id" (only other files), "cycle" (a file that is in the chain already),
-    "raw-not-allowed" (a null parent id, and such parents were not asked for). `places` are all
-    that were looked at, each with why it was not the one.
+    `outcome`: "found" (a VHD with the right id, perhaps damaged; `source` is open and the
+    caller's, `structure` what it holds) or "raw" (a file without a footer; `source` as before);
+    "missing" (no file at any place), "wrong-id" (only other files), "cycle" (a file that is in the
+    chain already), "raw-not-allowed" (a null parent id, and such parents were not asked for),
+    "unnamed" (a null parent id, and no name), "several" (more than one file of a folder has the
+    id). `places` are all that were looked at, each with why it was not the one.
     """
 
     outcome: Outcome
@@ -61,47 +67,153 @@ def find_parent(
     child: Structure,
     chain: Collection[tuple[int, int]],
     *,
+    parents: Sequence[Path] = (),
     parent_dirs: Sequence[Path] = (),
     raw_parent: bool = False,
+    notation: bytes = b"",
 ) -> ParentSearch:
     """Look for the parent of `child`, a disk with a dynamic disk header.
 
-    `chain` is the (device, inode) of every file from the first child down to this one.
+    `chain` is the (device, inode) of every file from the first child down to this one, `parents`
+    are files that may be parents, whatever the child calls them. Where none of the names leads to
+    the parent, the files of the child's folder and of `parent_dirs` are searched for its unique
+    id, a bounded number. Ids are told in the notation of the creator `notation`.
     """
-    wanted = NO_PARENT_ID if child.header is None else child.header.parent_unique_id
-    known_by_id = wanted != NO_PARENT_ID
-    places: list[tuple[Path, str]] = []
-    seen: set[tuple[int, int]] = set()
-    cycle = False
-    for place in places_to_look(child, parent_dirs):
-        try:
-            source = open_source(place, devices=False)
-        except SourceReadError as exc:
-            places.append((place, exc.problem))
-            continue
-        identity = source.fingerprint.identity
-        if identity in chain:
-            cycle = True
-            reason = "a disk of the chain itself"
-        elif identity in seen:
-            reason = "the same file as one before"
-        else:
-            seen.add(identity)
+    look = _Search(child, set(chain), raw_parent, notation)
+    try:
+        named = [*parents, *places_to_look(child, parent_dirs)]
+        found = look.at(named)
+        if found is None and look.known_by_id:
+            found = look.through([*parent_dirs, child.path.parent])
+        if found is None and look.damaged is not None:
+            found = look.end("found", *look.take_damaged())
+        if found is not None:
+            return found
+        if look.cycle:
+            return look.end("cycle")
+        if not look.known_by_id and not raw_parent:
+            return look.end("raw-not-allowed" if look.places else "unnamed")
+        if not look.known_by_id and not look.places:
+            return look.end("unnamed")
+        return look.end("wrong-id" if look.seen else "missing")
+    finally:
+        look.close()
+
+
+class _Search:
+    """One search: what was looked at, and a damaged file with the right id, if there is any."""
+
+    def __init__(
+        self, child: Structure, chain: set[tuple[int, int]], raw_parent: bool, notation: bytes
+    ) -> None:
+        header = child.header
+        self.wanted = NO_PARENT_ID if header is None else header.parent_unique_id
+        self.known_by_id = self.wanted != NO_PARENT_ID
+        self.places: list[tuple[Path, str]] = []
+        self.seen: set[tuple[int, int]] = set()
+        self.cycle = False
+        self.damaged: tuple[Source, Structure] | None = None
+        self._chain = chain
+        self._raw_parent = raw_parent
+        self._notation = notation
+
+    def at(self, named: Sequence[Path]) -> ParentSearch | None:
+        """The parent among the places that have a name."""
+        for place in named:
             try:
-                structure, reason = _examine(source, wanted)
+                source = open_source(place, devices=False)
             except SourceReadError as exc:
-                structure, reason = None, exc.problem
-            if structure is not None and (known_by_id or raw_parent):
-                return ParentSearch("found", tuple(places), source, structure)
-            if reason == _NO_VHD and not known_by_id and raw_parent:
-                return ParentSearch("raw", tuple(places), source)
-        source.close()
-        places.append((place, reason))
-    if cycle:
-        return ParentSearch("cycle", tuple(places))
-    if not known_by_id and not raw_parent:
-        return ParentSearch("raw-not-allowed", tuple(places))
-    return ParentSearch("wrong-id" if seen else "missing", tuple(places))
+                self.places.append((place, exc.problem))
+                continue
+            identity = source.fingerprint.identity
+            if identity in self._chain:
+                self.cycle = True
+                reason = _IN_CHAIN
+            elif identity in self.seen:
+                reason = "the same file as one before"
+            else:
+                self.seen.add(identity)
+                structure, reason = self._examine(source)
+                if structure is not None and (self.known_by_id or self._raw_parent):
+                    return self.end("found", source, structure)
+                if reason == _NO_VHD and not self.known_by_id and self._raw_parent:
+                    return self.end("raw", source)
+                if self.damaged is not None and self.damaged[0] is source:
+                    continue
+            source.close()
+            self.places.append((place, reason))
+        return None
+
+    def through(self, folders: Sequence[Path]) -> ParentSearch | None:
+        """The parent among the files of folders, by its id alone."""
+        for folder in dict.fromkeys(folders):
+            matching: list[tuple[Source, Structure]] = []
+            others = 0
+            for name in islice(_list_names(folder), _MAX_SEARCHED):
+                found, is_vhd = self._known(folder / name)
+                others += is_vhd
+                if found is not None:
+                    matching.append(found)
+                if len(matching) > 1:
+                    for source, _ in matching:
+                        source.close()
+                        self.places.append((source.path, "has this id"))
+                    return self.end("several")
+            if matching:
+                return self.end("found", *matching[0])
+            if others:
+                self.places.append((folder, f"none of the {others} other VHDs in it has this id"))
+        return None
+
+    def _known(self, path: Path) -> tuple[tuple[Source, Structure] | None, bool]:
+        """The disk `path`, if it is the parent, and whether it is another VHD."""
+        try:
+            source = open_source(path, devices=False)
+        except SourceReadError:
+            return None, False
+        identity = source.fingerprint.identity
+        if identity in self._chain or identity in self.seen:
+            source.close()
+            return None, False
+        self._searched(identity)
+        structure, reason = self._examine(source)
+        if structure is not None:
+            return (source, structure), False
+        if self.damaged is None or self.damaged[0] is not source:
+            source.close()
+        return None, reason != _NO_VHD
+
+    def _searched(self, identity: tuple[int, int]) -> None:
+        self._chain.add(identity)  # not to be looked at twice; none of the child's names leads here
+
+    def _examine(self, source: Source) -> tuple[Structure | None, str]:
+        """The structure of the parent, or None and why this is not it."""
+        try:
+            structure, reason = _examine(source, self.wanted, self._notation)
+        except SourceReadError as exc:
+            return None, exc.problem
+        if structure is not None and not _is_valid(structure):
+            if self.damaged is None:
+                self.damaged = (source, structure)
+            return None, "this VHD, but its footer is damaged"
+        return structure, reason
+
+    def take_damaged(self) -> tuple[Source, Structure]:
+        """The damaged file, which is the caller's from now on."""
+        assert self.damaged is not None
+        taken, self.damaged = self.damaged, None
+        return taken
+
+    def end(
+        self, outcome: Outcome, source: Source | None = None, structure: Structure | None = None
+    ) -> ParentSearch:
+        """How it ended."""
+        return ParentSearch(outcome, tuple(self.places), source, structure)
+
+    def close(self) -> None:
+        """Close what nobody took."""
+        if self.damaged is not None:
+            self.damaged[0].close()
 
 
 def places_to_look(child: Structure, parent_dirs: Sequence[Path] = ()) -> list[Path]:
@@ -132,12 +244,13 @@ def places_to_look(child: Structure, parent_dirs: Sequence[Path] = ()) -> list[P
     return list(places)[:_MAX_PLACES]
 
 
-def _examine(source: Source, wanted: bytes) -> tuple[Structure | None, str]:
+def _examine(source: Source, wanted: bytes, notation: bytes) -> tuple[Structure | None, str]:
     """The structure of the parent, or None and why this is not it."""
     footers = footers_at_the_ends(source)
     if not footers and wanted != NO_PARENT_ID:  # a raw parent may hold what looks like a footer
         behind = find_end_footer(source)
-        footers = [behind] if behind is not None and behind.valid else []
+        # By a damaged footer, too, a disk is known: its id is what counts.
+        footers = [found for found in (behind, find_copy(source)) if found and found.cookie_ok]
     ids = {found.footer.unique_id for found in footers}
     if wanted in ids:
         structure = read_structure(source)
@@ -145,7 +258,12 @@ def _examine(source: Source, wanted: bytes) -> tuple[Structure | None, str]:
             return structure, "a VHD with this id"
     if not ids:
         return None, _NO_VHD
-    return None, "another VHD, with the unique id " + " or ".join(sorted(i.hex() for i in ids))
+    told = " or ".join(sorted(guid(raw, notation) for raw in ids))
+    return None, f"another VHD, with the unique id {told}"
+
+
+def _is_valid(structure: Structure) -> bool:
+    return structure.used is not None and structure.used.valid
 
 
 def _spellings(child: Structure) -> Iterator[str]:
@@ -185,15 +303,16 @@ def _names(text: str) -> list[str]:
 
 
 def _in_any_case(base: Path, names: Sequence[str], list_names: Callable[[Path], list[str]]) -> Path:
-    """`names` under `base`; where one is not there, one that differs only in case, if it exists."""
+    """`names` under `base`, as the folders spell them, which may differ in the case of letters."""
     path = base
     for index, name in enumerate(names):
         found = name
-        if name != ".." and not _exists(path / name):
-            like = [other for other in list_names(path) if other.casefold() == name.casefold()]
-            if not like:
+        listed = [] if name == ".." else list_names(path)
+        if name != ".." and name not in listed:
+            like = [other for other in listed if other.casefold() == name.casefold()]
+            if not like and not _exists(path / name):
                 return path.joinpath(*names[index:])
-            found = like[0]
+            found = like[0] if like else name
         path /= found
     return path
 

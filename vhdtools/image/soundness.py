@@ -29,6 +29,7 @@ from vhdtools.layout import (
 from vhdtools.layout.batmap import BATMAP_HEADER_SIZE
 from vhdtools.layout.bitmap import SECTOR
 from vhdtools.ranges import align_up
+from vhdtools.reruns import SIZE_GEOMETRY, Rerun
 
 __all__ = ["MAX_BLOCK_SIZE", "MAX_DYNAMIC_SIZE", "Flaw", "Soundness", "examine", "metadata_regions"]
 
@@ -38,6 +39,10 @@ MAX_BLOCK_SIZE = 1 << 31
 
 _MAJOR_VERSION = 1
 _RECOVER = "Copy or export the disk again from where it came from."
+_EXPORT = (
+    "Other programs do not read a dynamic VHD of that size: export the disk in another format "
+    "(VHDX, raw) from the program that made it."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +57,7 @@ class Flaw:
     offset: int | None = None
     remedy: str = _RECOVER
     unsupported: bool = False
+    reruns: tuple[Rerun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +168,9 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
             )
     if footer.cookie not in (FOOTER_COOKIE, POISON_COOKIE):
         yield Flaw(
-            "footer-cookie", f"the footer's cookie is {footer.cookie!r}, not b'conectix'", where
+            "footer-cookie",
+            f"the footer's cookie is {_cookie_text(footer.cookie)}, not 'conectix'",
+            where,
         )
     if used is not None and not used.checksum_ok:
         yield Flaw(
@@ -190,11 +198,21 @@ def _footer_flaws(structure: Structure, footer: Footer, size: int) -> Iterator[F
     if not size:
         yield Flaw("size-zero", "the disk has a size of 0 bytes", where + 48)
     larger = max(size, footer.current_size)
+    header = structure.header
+    # A BAT that was made for this size says that the size is meant.
+    covered = (
+        header is not None
+        and header.checksum_ok
+        and header.max_table_entries * header.block_size >= larger
+    )
     if footer.disk_type != DiskType.FIXED and larger > MAX_DYNAMIC_SIZE:
         yield Flaw(
             "size-over-limit",
-            f"the disk's size is {larger:,} bytes, more than the 2040 GiB that its type can hold",
+            f"the disk's size is {larger:,} bytes, more than the 2040 GiB that its type can hold"
+            + (", and its BAT covers all of it" if covered else ""),
             where + 48,
+            _EXPORT if covered else _RECOVER,
+            unsupported=covered,
         )
 
 
@@ -215,10 +233,8 @@ def _fixed_flaws(structure: Structure, footer: Footer, size: int, rule: SizeRule
             f"the disk has {max(size, footer.current_size):,} bytes by its footer, "
             f"the file only {structure.data_end:,} in front of it",
             structure.data_end,
-            "If the disk has the geometry's size, which the file has room for, say so: size_rule, "
-            "or --size-rule, geometry."
-            if of_geometry
-            else "The file was cut: copy it again.",
+            "" if of_geometry else "The file was cut: copy it again.",
+            reruns=(SIZE_GEOMETRY,) if of_geometry else (),
         )
 
 
@@ -259,7 +275,8 @@ def _no_header(structure: Structure, footer: Footer) -> Flaw:
         )
     return Flaw(
         "header-cookie",
-        f"the dynamic disk header's cookie is {structure.header.cookie!r}, not b'cxsparse'",
+        f"the dynamic disk header's cookie is {_cookie_text(structure.header.cookie)}, "
+        "not 'cxsparse'",
         offset,
     )
 
@@ -319,7 +336,7 @@ def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iter
             "bat-too-large",
             f"the BAT has {needed:,} entries, and {MAX_BAT_ENTRIES:,} are the most that are read",
             where + 28,
-            "Convert the disk to one with larger blocks: qemu-img convert -O vpc OLD NEW",
+            "Convert the disk to one with larger blocks.",
             unsupported=True,
         )
 
@@ -361,3 +378,10 @@ def _block_flaws(header: DynamicHeader, blocks: BlockSurvey) -> Iterator[Flaw]:
     if blocks.overlapping is not None:
         found = blocks.overlapping
         yield flaw("blocks-overlap", found, f"where it overlaps block {found.other:,}")
+
+
+def _cookie_text(cookie: bytes) -> str:
+    """A cookie as people read it: text in quotation marks, or else its bytes in hex."""
+    if all(0x20 <= byte < 0x7F for byte in cookie):
+        return f"'{cookie.decode('ascii')}'"
+    return cookie.hex(" ")

@@ -18,7 +18,6 @@ from vhdtools.inspection.azure import AzureVerdict
 from vhdtools.inspection.describe import (
     creator_name,
     disk_type_name,
-    guid,
     host_os_name,
     time_of,
     version_text,
@@ -27,6 +26,7 @@ from vhdtools.inspection.finding import Finding
 from vhdtools.inspection.readiness import readiness_to_json
 from vhdtools.inspection.report import Inspection
 from vhdtools.layout import EPOCH, NO_DATA_OFFSET, DynamicHeader
+from vhdtools.layout.unique_id import guid
 from vhdtools.ranges import PAGE
 
 __all__ = ["as_json", "finding_to_json", "reading_as_json"]
@@ -237,7 +237,9 @@ def _batmap(structure: Structure) -> dict[str, Any] | None:
 
 def finding_to_json(finding: Finding) -> dict[str, Any]:
     """The object for one finding."""
-    return {**asdict(finding), "level": finding.level.value}
+    fields = asdict(finding)
+    del fields["reruns"]
+    return {**fields, "level": finding.level.value}
 
 
 def _azure(verdict: AzureVerdict) -> dict[str, Any]:

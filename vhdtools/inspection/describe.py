@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime, timedelta
 
 from vhdtools.layout import EPOCH, Footer
@@ -12,7 +11,6 @@ __all__ = [
     "CREATORS",
     "creator_name",
     "disk_type_name",
-    "guid",
     "host_os_name",
     "printable",
     "quantity",
@@ -53,8 +51,6 @@ _DISK_TYPES = {
     5: "deprecated (5)",
     6: "deprecated (6)",
 }
-# Their GUIDs are little-endian in the file; the others' are in the order of RFC 4122.
-_LITTLE_ENDIAN_IDS = frozenset({b"win ", b"d2v\0", b"vbox", b"wa\0\0"})
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -76,13 +72,6 @@ def disk_type_name(value: int) -> str:
 def version_text(value: int) -> str:
     """Major and minor of a 32-bit version, such as "1.0"."""
     return f"{value >> 16}.{value & 0xFFFF}"
-
-
-def guid(raw: bytes, creator: bytes) -> str:
-    """A unique id as its creator would show it; parents are matched by the raw bytes alone."""
-    if creator in _LITTLE_ENDIAN_IDS:
-        return str(uuid.UUID(bytes_le=raw))
-    return str(uuid.UUID(bytes=raw))
 
 
 def time_of(footer: Footer) -> datetime:

@@ -56,6 +56,7 @@ def map_disk(
     path: str | os.PathLike[str],
     cells: int,
     *,
+    parents: Iterable[str | os.PathLike[str]] = (),
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -70,7 +71,7 @@ def map_disk(
     rules = check_options(path, size_rule, fixed_base, bitmap_rule)
     if cells < 1:
         raise UsageError(str(path), f"a map cannot have {cells} cells", "Ask for 1 or more.")
-    chain = open_chain(path, rules, parent_dirs=parent_dirs, raw_parent=raw_parent)
+    chain = open_chain(path, rules, parents=parents, parent_dirs=parent_dirs, raw_parent=raw_parent)
     try:
         image = assemble(chain, bitmap_rule, unsure="absent")
         size = image.virtual_size

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from vhdtools.reruns import Rerun, with_reruns
 from vhdtools.text import redact
 
 __all__ = ["Finding", "Kind", "Level"]
@@ -29,7 +30,8 @@ class Finding:
     `code` is stable, and never changes its meaning (FINDINGS.md lists every one). `offset` is
     where, in bytes from the start of the file (None where the whole is meant). `reading` says
     what it means for reading the disk, `azure` what it means for a disk in Azure, `remedy` what
-    to do: a command where there is one, "" where nothing needs doing.
+    to do: a command where there is one, "" where nothing needs doing. `reruns` are the arguments
+    with which the disk would be read otherwise; the remedy names them.
     """
 
     level: Level
@@ -39,6 +41,7 @@ class Finding:
     reading: str
     azure: str
     remedy: str
+    reruns: tuple[Rerun, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,7 @@ class Kind:
     reading: str
     azure: str
     remedy: str = ""
+    reruns: tuple[Rerun, ...] = ()
 
     def found(
         self,
@@ -62,8 +66,14 @@ class Kind:
         *,
         remedy: str | None = None,
         level: Level | None = None,
+        reruns: tuple[Rerun, ...] | None = None,
     ) -> Finding:
-        """A finding of this kind; `remedy` and `level` where the circumstances call for others."""
+        """A finding of this kind, with what the circumstances call for in the place of its own.
+
+        A `remedy` that is given has no `reruns`, unless they are given, too.
+        """
+        if reruns is None:
+            reruns = self.reruns if remedy is None else ()
         return Finding(
             self.level if level is None else level,
             self.code,
@@ -71,5 +81,6 @@ class Kind:
             offset,
             self.reading,
             self.azure,
-            self.remedy if remedy is None else redact(remedy),
+            with_reruns(self.remedy if remedy is None else redact(remedy), reruns),
+            reruns,
         )

@@ -17,7 +17,8 @@ from vhdtools.image.opening import assemble, check_options
 from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
-from vhdtools.inputs import local_folders
+from vhdtools.inputs import local_files, local_folders
+from vhdtools.inspection.advising import advised
 from vhdtools.inspection.allocation import allocated_in_blocks
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
@@ -40,6 +41,7 @@ __all__ = ["InspectedImage", "inspect", "inspect_and_open", "partitions_of"]
 
 @dataclass(frozen=True, slots=True)
 class _Options:
+    parents: Sequence[Path]
     parent_dirs: Sequence[Path]
     raw_parent: bool
     rules: Rules
@@ -52,6 +54,7 @@ def inspect(
     path: str | os.PathLike[str],
     *,
     deep: bool = False,
+    parents: Iterable[str | os.PathLike[str]] = (),
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -62,9 +65,9 @@ def inspect(
 ) -> Inspection:
     """Look at everything a disk says of itself, and collect all that is to be said about it.
 
-    `deep` reads the whole disk, too, telling `progress` about it. `parent_dirs`, `raw_parent`,
-    `size_rule`, `fixed_base` and `bitmap_rule` are as for `vhdtools.open`. Time stamps are
-    compared with `now` (None: the clock).
+    `deep` reads the whole disk, too, telling `progress` about it. `parents`, `parent_dirs`,
+    `raw_parent`, `size_rule`, `fixed_base` and `bitmap_rule` are as for `vhdtools.open`. Time
+    stamps are compared with `now` (None: the clock).
 
     Neither a damaged disk raises, nor a file that is missing or no VHD: each is a finding. Raises
     UsageError for a URL, for a secret in a path, and for an option's value that does not exist.
@@ -72,6 +75,7 @@ def inspect(
     opened = inspect_and_open(
         path,
         deep=deep,
+        parents=parents,
         parent_dirs=parent_dirs,
         raw_parent=raw_parent,
         size_rule=size_rule,
@@ -102,6 +106,7 @@ def inspect_and_open(
     path: str | os.PathLike[str],
     *,
     deep: bool = False,
+    parents: Iterable[str | os.PathLike[str]] = (),
     parent_dirs: Iterable[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -115,6 +120,7 @@ def inspect_and_open(
     Arguments and errors are those of `inspect`.
     """
     options = _Options(
+        local_files(parents),
         local_folders(parent_dirs),
         raw_parent,
         check_options(path, size_rule, fixed_base, bitmap_rule),
@@ -147,6 +153,7 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
         source,
         structure,
         options.rules,
+        parents=options.parents,
         parent_dirs=options.parent_dirs,
         raw_parent=options.raw_parent,
     )
@@ -154,7 +161,8 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
     try:
         link = chain.links[0]
         base_known = link.reading.base is not None
-        findings = list(check_structure(structure, link.soundness, options.now, link.reading))
+        found = check_structure(structure, link.soundness, options.now, link.reading)
+        findings = list(advised(found, structure, source, options.now))
         findings += check_chain(chain, options.now)
         findings += _parent_of_flawed(chain, options)
         sound = not any(finding.level is Level.ERROR for finding in findings)
@@ -213,6 +221,7 @@ def _parent_of_flawed(chain: Chain, options: _Options) -> Iterator[Finding]:
     search = find_parent(
         link.structure,
         [link.source.fingerprint.identity],
+        parents=options.parents,
         parent_dirs=options.parent_dirs,
         raw_parent=options.raw_parent,
     )
@@ -272,7 +281,7 @@ def _unchanged(chain: Chain) -> Iterator[Finding]:
 
 def _about(chain: Chain, error: ImageError) -> str:
     """Which file of the chain an error is about, where it is not the inspected one."""
-    return "" if error.subject == str(chain.links[0].structure.path) else f"{error.subject}: "
+    return "" if error.subject == str(chain.links[0].structure.path) else f"'{error.subject}': "
 
 
 def _allocated(link: Link) -> int | None:

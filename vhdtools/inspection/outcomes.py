@@ -62,8 +62,9 @@ def unreadable_finding(
     name: str, error: VhdToolsError, kind: Kind = kinds.FILE_UNREADABLE
 ) -> Finding:
     """The finding for an error of reading; `name` is the inspected file."""
-    about = "" if error.subject == name else f"{error.subject}: "
-    return kind.found(f"{about}{error.problem}", error.offset, remedy=error.remedy or None)
+    about = "" if error.subject == name else f"'{error.subject}': "
+    found = kind.found(f"{about}{error.problem}", error.offset, remedy=error.remedy or None)
+    return replace(found, reruns=error.reruns)
 
 
 def not_a_vhd(

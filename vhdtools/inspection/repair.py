@@ -23,6 +23,8 @@ from vhdtools.layout import (
     build_footer,
 )
 from vhdtools.ranges import PAGE, align_up
+from vhdtools.reruns import Rerun
+from vhdtools.text import shell_quoted
 
 __all__ = ["CHECKSUM_PARTS", "ChecksumPart", "Patch", "Which", "plan_checksums", "plan_footers"]
 
@@ -30,6 +32,8 @@ Which: TypeAlias = Literal["end", "copy"]
 ChecksumPart: TypeAlias = Literal["footer", "copy", "header"]
 CHECKSUM_PARTS: tuple[ChecksumPart, ...] = ("footer", "copy", "header")
 
+_USE_END = Rerun("If the one at the end is right", 'use="end"', ("--use", "end"))
+_USE_COPY = Rerun("If the copy is right", 'use="copy"', ("--use", "copy"))
 _FOOTER_CHECKSUM = next(place for place in FOOTER_FIELDS if place.name == "checksum")
 _HEADER_CHECKSUM = next(place for place in DYNAMIC_HEADER_FIELDS if place.name == "checksum")
 
@@ -59,7 +63,8 @@ def plan_footers(
         raise DamagedImageError(
             str(structure.path),
             f"more than a footer is damaged: {soundness.flaws[0].problem}",
-            "A new footer would not bring the data back. vhdtool inspect says all that is wrong.",
+            "A new footer would not bring the data back. All that is wrong: `vhdtool inspect "
+            f"{shell_quoted(str(structure.path))}`",
         )
     good = build_footer(used.footer)
     patches = [_patch(source, _end_place(structure, soundness), good, "the footer at the end")]
@@ -102,15 +107,26 @@ def _good_footer(structure: Structure, use: Which | None) -> FoundFooter:
         raise DamagedImageError(
             name,
             "there is no good footer to repair the disk from",
-            "If only a checksum is wrong, and you know that the fields are right: --fix-checksum.",
+            reruns=tuple(_checksums(end, copy)),
         )
     if end is not None and copy is not None and end.valid and copy.valid and _differ(end, copy):
         raise DamagedImageError(
             name,
             "the footer at the end and its copy at the start are both valid, and differ",
-            "Find out which of them is right, and say --use end or --use copy.",
+            reruns=(_USE_END, _USE_COPY) if not examine(structure).flaws else (),
         )
     return used
+
+
+def _checksums(end: FoundFooter | None, copy: FoundFooter | None) -> Iterator[Rerun]:
+    found = (("footer", "at the end", end), ("copy", "at the start", copy))
+    for part, where, footer in found:
+        if footer is not None and footer.cookie_ok:
+            yield Rerun(
+                f"If the fields of the footer {where} are right, and its checksum alone is wrong",
+                f'plan_checksums(…, ["{part}"])',
+                ("--fix-checksum", part),
+            )
 
 
 def _differ(end: FoundFooter, copy: FoundFooter) -> bool:

@@ -170,7 +170,7 @@ def way_back(repair: Repair, backup: Path) -> str:
     disk, saved = shell_quoted(str(repair.path)), shell_quoted(str(backup))
     return (
         f"What was there before is in {backup}. To put it back: "
-        f"vhdtool repair {disk} --undo {saved} --write"
+        f"`vhdtool repair {disk} --undo {saved} --write`"
     )
 
 

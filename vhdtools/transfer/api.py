@@ -46,6 +46,7 @@ def upload(
     api_version: str | None = None,
     require: Sequence[Purpose] = (),
     inspected: Callable[[Inspection], object] | None = None,
+    parents: Sequence[str | os.PathLike[str]] = (),
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -61,8 +62,8 @@ def upload(
     TokenCredential; `refresh` is called for a fresh one when the service says that it expired.
     `managed_disk` says that the URL is a managed disk's upload SAS (known by itself where the host
     is md-…). `api_version` is the version of the service's REST API to use, by default the newest
-    that it knows. `parent_dirs`, `raw_parent`, `size_rule`, `fixed_base` and `bitmap_rule` are
-    those of `vhdtools.open`. Set `stop` from another thread to end in order.
+    that it knows. `parents`, `parent_dirs`, `raw_parent`, `size_rule`, `fixed_base` and
+    `bitmap_rule` are those of `vhdtools.open`. Set `stop` from another thread to end in order.
 
     `require` names purposes ("page-blob", "managed-disk", "boot-gen1", "boot-gen2") that the disk
     must be ready for; the result has the readiness for all of them. Of a DiskImage, it is judged
@@ -80,6 +81,7 @@ def upload(
                 disk,
                 require,
                 inspected,
+                parents=parents,
                 parent_dirs=parent_dirs,
                 raw_parent=raw_parent,
                 size_rule=size_rule,
@@ -111,6 +113,7 @@ def preview(
     options: UploadOptions | None = None,
     stop: threading.Event | None = None,
     require: Sequence[Purpose] = (),
+    parents: Sequence[str | os.PathLike[str]] = (),
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -122,6 +125,7 @@ def preview(
         disk,
         require,
         None,
+        parents=parents,
         parent_dirs=parent_dirs,
         raw_parent=raw_parent,
         size_rule=size_rule,
@@ -145,6 +149,7 @@ def verify(
     connection_string: str | None = None,
     refresh: Refresh | None = None,
     api_version: str | None = None,
+    parents: Sequence[str | os.PathLike[str]] = (),
     parent_dirs: Sequence[str | os.PathLike[str]] = (),
     raw_parent: bool = False,
     size_rule: SizeRule = "auto",
@@ -160,6 +165,7 @@ def verify(
         image = stack.enter_context(
             _opened(
                 disk,
+                parents=parents,
                 parent_dirs=parent_dirs,
                 raw_parent=raw_parent,
                 size_rule=size_rule,
@@ -246,12 +252,14 @@ def _inspected(disk: str | os.PathLike[str], **how: Any) -> Iterator[tuple[Inspe
         if errors:
             first = errors[0]
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise NotUploadableError(
+            refused = NotUploadableError(
                 os.fspath(disk),
                 f"{first.message} [{first.code}]{more}",
-                first.remedy or "`vhdtool inspect` says more.",
+                first.remedy,
                 first.offset,
             )
+            refused.reruns = first.reruns
+            raise refused
         if found.refusal is not None:
             raise found.refusal
         assert found.image is not None

@@ -9,13 +9,15 @@ from datetime import datetime, timedelta
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.filling import fill
 from vhdtools.image.parents import ParentSearch
+from vhdtools.inspection.advising import advised
 from vhdtools.inspection.checks.locators import file_name
-from vhdtools.inspection.checks.structure import check_structure
+from vhdtools.inspection.checks.structure import check_flaws, check_structure
 from vhdtools.inspection.describe import printable, quantity, size_text
 from vhdtools.inspection.finding import Finding, Kind, Level
 from vhdtools.inspection.kinds import footer as footer_kinds
 from vhdtools.inspection.kinds import parents as kinds
 from vhdtools.layout import DYNAMIC_HEADER_FIELDS, EPOCH, DiskType
+from vhdtools.layout.unique_id import guid
 from vhdtools.text import shell_quoted
 
 __all__ = ["check_chain", "parent_not_found"]
@@ -31,7 +33,7 @@ def check_chain(chain: Chain, now: datetime) -> Iterator[Finding]:
     child = chain.links[0]
     yield from _check_ids(child, now)
     for link in chain.links[1:]:
-        yield from _check_parent(link)
+        yield from _check_parent(link, now)
     yield from _warnings_of_parents(chain.links[1:], now)
     if len(chain.links) > 1:
         yield from _compare(child, chain.links[1])
@@ -67,15 +69,18 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
         )
 
 
-def _check_parent(link: Link) -> Iterator[Finding]:
+def _check_parent(link: Link, now: datetime) -> Iterator[Finding]:
     name, quoted = _shown(link.structure.path), shell_quoted(str(link.structure.path))
     flaws = link.soundness.flaws
     if flaws:
         more = f", and {quantity(len(flaws) - 1, 'error')} more" if len(flaws) > 1 else ""
-        yield kinds.PARENT_DAMAGED.found(
+        own = next(advised(check_flaws(link.soundness), link.structure, link.source, now))
+        to_do = fill(own.remedy, link.structure.path)
+        damaged = kinds.PARENT_DAMAGED.found(
             f"the parent {name} is damaged: {flaws[0].problem}{more}",
-            remedy=f"{flaws[0].remedy} All about it: vhdtool inspect {quoted}",
+            remedy=f"{to_do} All about it: `vhdtool inspect {quoted}`",
         )
+        yield replace(damaged, reruns=own.reruns)
     elif link.soundness.surplus and link.reading.base is None:
         yield footer_kinds.FIXED_TOO_LONG.found(
             f"the file of the parent {name} is {size_text(link.soundness.surplus)} longer than "
@@ -89,7 +94,12 @@ def _warnings_of_parents(links: Sequence[Link], now: datetime) -> Iterator[Findi
     for link in links:
         own = {
             finding.code: finding
-            for finding in check_structure(link.structure, link.soundness, now)
+            for finding in advised(
+                check_structure(link.structure, link.soundness, now),
+                link.structure,
+                link.source,
+                now,
+            )
             if finding.level is Level.WARNING and finding.code != footer_kinds.FIXED_TOO_LONG.code
         }
         for code, finding in own.items():
@@ -130,7 +140,9 @@ def parent_not_found(links: Sequence[Link], search: ParentSearch) -> Finding:
     """The finding for a search that did not find the parent of the last of `links`."""
     last = links[-1].structure
     header, at = last.header, last.header_offset
-    wanted = "" if header is None else header.parent_unique_id.hex()
+    first = links[0].structure.footer
+    notation = b"" if first is None else first.creator_application
+    wanted = "" if header is None else guid(header.parent_unique_id, notation)
     names = [found.text for found in last.parent_locators if found.text]
     if last.parent_name is not None and last.parent_name.text:
         names.append(last.parent_name.text)
@@ -144,7 +156,10 @@ def parent_not_found(links: Sequence[Link], search: ParentSearch) -> Finding:
         if told
         else "; the disk names no place to look at"
     )
-    identity = "" if kind is kinds.PARENT_RAW else f", with the unique id {wanted},"
+    if kind is kinds.PARENT_UNNAMED:
+        looked = ""
+    unidentified = kind in (kinds.PARENT_RAW, kinds.PARENT_UNNAMED)
+    identity = "" if unidentified else f", with the unique id {wanted},"
     # Offsets are in the inspected file, not in a parent.
     place = at + _AT["parent_unique_id"] if at is not None and len(links) == 1 else None
     return kind.found(f"{whose}{called}{identity} {problem}{looked}", place)
@@ -154,6 +169,8 @@ _OUTCOMES: dict[str, tuple[Kind, str]] = {
     "missing": (kinds.PARENT_MISSING, "was not found"),
     "wrong-id": (kinds.PARENT_WRONG, "is none of the files that are there"),
     "cycle": (kinds.PARENT_CYCLE, "is a disk of the chain itself"),
+    "unnamed": (kinds.PARENT_UNNAMED, "is not named: the disk has no id, name or locator for it"),
+    "several": (kinds.PARENT_SEVERAL, "may be either of several files"),
     "raw-not-allowed": (
         kinds.PARENT_RAW,
         "has no unique id, so that nothing but its name vouches for it",

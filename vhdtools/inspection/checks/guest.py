@@ -63,9 +63,8 @@ def check_guest(image: DiskImage, structure: Structure) -> Iterator[Finding]:
     if inner is not None:
         size = guest.size if inner.size is None else inner.size
         yield kinds.IMAGE_INSIDE.found(
-            f"the disk holds {inner.name} of {size_text(size)}: it was probably made by "
-            "`qemu-img convert -f raw` of that file, or by a program that takes any file for a "
-            "raw disk",
+            f"the disk holds {inner.name} of {size_text(size)}: it was probably made by qemu-img "
+            "convert -f raw of that file, or by a program that takes any file for a raw disk",
             0,
             remedy=_get_out(structure, inner, size),
         )
@@ -117,9 +116,6 @@ def _get_out(structure: Structure, inner: _Inner, size: int) -> str:
         return kinds.IMAGE_INSIDE.remedy
     if footer.disk_type == DiskType.FIXED and structure.data_end == footer.current_size:
         return f"Get it out, and use that: `head -c {size} {{disk}} > {new}`"
-    geometry = footer.geometry
-    if footer.disk_type == DiskType.DYNAMIC and (
-        geometry.size == footer.current_size or geometry.is_maximal
-    ):
-        return f"Get it out, and use that: `qemu-img convert -f vpc -O raw {{disk}} {new}`"
+    if footer.disk_type == DiskType.DYNAMIC:
+        return f"Get it out, and use that: `qemu-img convert --image-opts {{vpc}} -O raw {new}`"
     return kinds.IMAGE_INSIDE.remedy

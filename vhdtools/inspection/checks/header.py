@@ -15,6 +15,7 @@ from vhdtools.layout import (
     DiskType,
     DynamicHeader,
 )
+from vhdtools.layout.unique_id import guid
 
 __all__ = ["check_header"]
 
@@ -66,13 +67,13 @@ def check_header(structure: Structure) -> Iterator[Finding]:
             f"the block size is {size_text(size)}", at + _AT["block_size"]
         )
     if structure.footer is not None and structure.footer.disk_type == DiskType.DYNAMIC:
-        yield from _check_no_parent(header, at)
+        yield from _check_no_parent(header, at, structure.footer.creator_application)
 
 
-def _check_no_parent(header: DynamicHeader, at: int) -> Iterator[Finding]:
+def _check_no_parent(header: DynamicHeader, at: int, creator: bytes) -> Iterator[Finding]:
     if any(header.parent_unique_id):
         yield kinds.PARENT_ID_IN_DYNAMIC.found(
-            f"the disk is dynamic, but names a parent: {header.parent_unique_id.hex()}",
+            f"the disk is dynamic, but names a parent: {guid(header.parent_unique_id, creator)}",
             at + _AT["parent_unique_id"],
         )
     locators = sum(any(locator.platform_code) for locator in header.parent_locators)

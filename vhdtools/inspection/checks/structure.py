@@ -17,6 +17,9 @@ from vhdtools.inspection.kinds import CATALOGUE
 
 __all__ = ["check_flaws", "check_structure"]
 
+_OF_THE_FILE = frozenset({"size-over-limit"})
+"""Flaws whose remedy depends on more than their code."""
+
 
 def check_structure(
     structure: Structure, soundness: Soundness, now: datetime, reading: Reading = UNQUESTIONED
@@ -36,4 +39,10 @@ def check_structure(
 def check_flaws(soundness: Soundness) -> Iterator[Finding]:
     """Whatever keeps the disk from being read."""
     for flaw in soundness.flaws:
-        yield CATALOGUE[flaw.code].found(flaw.problem, flaw.offset)
+        of_the_file = flaw.code in _OF_THE_FILE or flaw.reruns
+        yield CATALOGUE[flaw.code].found(
+            flaw.problem,
+            flaw.offset,
+            remedy=flaw.remedy if of_the_file else None,
+            reruns=flaw.reruns or None,
+        )

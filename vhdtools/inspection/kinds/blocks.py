@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from vhdtools.inspection.finding import Kind, Level
+from vhdtools.reruns import BITMAPS_COUNT, DATA_COUNTS
 
 ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 
 NO_UPLOAD = "Do not upload it: the data would be wrong or missing."
 NOTHING = "Nothing: the uploaded disk is fixed, and has neither BAT nor blocks."
-XEN_CHECK = "On a Xen host, check the disk before you use it there again: vhd-util check -n {disk}"
+XEN_CHECK = "On a Xen host, check the disk with vhd-util check before it is used there again."
 
 REGIONS_OVERLAP = Kind(
     "regions-overlap",
@@ -40,7 +41,8 @@ BAT_TOO_LARGE = Kind(
     "The disk has more blocks than vhdtools reads",
     "The disk cannot be read within bounded memory.",
     "Convert it to a block size of 2 MiB first.",
-    "Convert it to larger blocks: qemu-img convert -f vpc -O vpc -o force_size=on {disk} NEW.vhd",
+    "Convert it to larger blocks: `qemu-img convert --image-opts {vpc} -O vpc -o force_size=on "
+    "{new:-2mib.vhd}`",
 )
 BLOCK_OVER_METADATA = Kind(
     "block-over-metadata",
@@ -132,8 +134,9 @@ BITMAP_CLEAR_DATA = Kind(
     "VirtualBox reads them as zeros (in a differencing disk: from the parent), qemu reads the "
     "data; vhdtools reads neither before it is said which counts.",
     "vhdtool upload stops at such a sector: zeros instead of data would be a loss.",
-    "If the program that used the disk left bitmaps alone (old Xen Orchestra, MiniVHD): "
-    "--bitmap-rule data. If the bits count: --bitmap-rule bitmap.",
+    "Find out whether the program that used the disk wrote bitmaps: old Xen Orchestra and MiniVHD "
+    "did not.",
+    (BITMAPS_COUNT, DATA_COUNTS),
 )
 BLOCKS_ALL_ZERO = Kind(
     "blocks-all-zero",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from vhdtools.inspection.finding import Kind, Level
+from vhdtools.reruns import BASE_END, BASE_START, SIZE_CURRENT, SIZE_GEOMETRY
 
 ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 
@@ -16,8 +17,7 @@ FOOTER_MISSING = Kind(
     "Size and type of the disk are unknown; nothing can be read.",
     "Azure refuses the blob: it looks for 'conectix' in the last 512 bytes.",
     "If it was a VHD, it was cut: copy it again. If it is a part of a split one (.vhd, .v01, …), "
-    "join the parts in their order. If it is a raw disk: "
-    "qemu-img convert -f raw -O vpc -o subformat=fixed,force_size=on {disk} NEW.vhd",
+    "join the parts in their order.",
 )
 FOOTER_COOKIE = Kind(
     "footer-cookie",
@@ -25,8 +25,8 @@ FOOTER_COOKIE = Kind(
     "The only footer does not begin with 'conectix'",
     "Size and type of the disk cannot be trusted.",
     "Azure refuses the blob: it looks for 'conectix' in the last 512 bytes.",
-    "Compare the first 512 and the last 512 bytes with the disk's origin: vhdtool inspect "
-    "--hex footer {disk}",
+    "Compare the first 512 and the last 512 bytes with the disk's origin: `vhdtool inspect "
+    "--hex footer {disk}`",
 )
 FOOTER_CHECKSUM = Kind(
     "footer-checksum",
@@ -34,8 +34,8 @@ FOOTER_CHECKSUM = Kind(
     "No footer has a right checksum",
     "Size and type of the disk cannot be trusted.",
     "Azure refuses a footer whose checksum is wrong.",
-    "Compare the fields with what you know of the disk; if they are right: vhdtool repair "
-    "{disk} --fix-checksum footer --write",
+    "Compare the fields with what you know of the disk; if they are right: `vhdtool repair "
+    "{disk} --fix-checksum footer --write`",
 )
 DISK_DISABLED = Kind(
     "disk-disabled",
@@ -51,7 +51,7 @@ END_FOOTER_MISSING = Kind(
     "The footer at the end is missing; the copy at the start is good",
     "The copy is used. The file may have been cut, so look at the other findings.",
     NEW_FOOTER,
-    "vhdtool repair {disk} --write",
+    "`vhdtool repair {disk} --write`",
 )
 END_FOOTER_DAMAGED = Kind(
     "end-footer-damaged",
@@ -59,7 +59,7 @@ END_FOOTER_DAMAGED = Kind(
     "The footer at the end has a wrong checksum; the copy at the start is good",
     "The copy is used.",
     NEW_FOOTER,
-    "vhdtool repair {disk} --write",
+    "`vhdtool repair {disk} --write`",
 )
 FOOTER_COPY_MISSING = Kind(
     "footer-copy-missing",
@@ -67,7 +67,7 @@ FOOTER_COPY_MISSING = Kind(
     "The footer's copy at the start is missing; the one at the end is good",
     "The footer at the end is used. Programs that trust the copy (qemu) refuse the disk.",
     NOTHING,
-    "vhdtool repair {disk} --write",
+    "`vhdtool repair {disk} --write`",
 )
 FOOTER_COPY_DAMAGED = Kind(
     "footer-copy-damaged",
@@ -75,7 +75,7 @@ FOOTER_COPY_DAMAGED = Kind(
     "The footer's copy at the start has a wrong checksum; the one at the end is good",
     "The footer at the end is used. Programs that trust the copy (qemu) refuse the disk.",
     NOTHING,
-    "vhdtool repair {disk} --write",
+    "`vhdtool repair {disk} --write`",
 )
 FOOTERS_DIFFER = Kind(
     "footers-differ",
@@ -83,8 +83,8 @@ FOOTERS_DIFFER = Kind(
     "The footer and its copy are both valid, and differ",
     "The footer at the end is used. Other programs may use the copy, and see another disk.",
     "Make sure that the size at the end is the right one before you upload.",
-    "Find out which of them is right, then: vhdtool repair {disk} --use end --write (or "
-    "--use copy)",
+    "Find out which of them is right, and make the other one equal: `vhdtool repair {disk} --use "
+    "end --write` or `vhdtool repair {disk} --use copy --write`",
 )
 FOOTER_511 = Kind(
     "footer-511-bytes",
@@ -92,7 +92,7 @@ FOOTER_511 = Kind(
     "The footer has 511 bytes, as old Virtual PC wrote it",
     "Read as if the last, reserved byte were there.",
     NEW_FOOTER,
-    "vhdtool repair {disk} --write",
+    "`vhdtool repair {disk} --write`",
 )
 FOOTER_MISPLACED = Kind(
     "footer-misplaced",
@@ -155,8 +155,8 @@ SIZE_OVER_LIMIT = Kind(
     "size-over-limit",
     ERROR,
     "The virtual size is above what the format can hold",
-    "The BAT cannot reach all of the disk, so its size is not to be believed.",
-    "Do not upload it before the size is known.",
+    "Programs stop at 2040 GiB. A size that the BAT does not cover is not to be believed.",
+    "It cannot be uploaded as it is.",
     "Copy or export the disk again from where it came from.",
 )
 SIZE_NOT_SECTORS = Kind(
@@ -198,8 +198,8 @@ FIXED_TOO_LONG = Kind(
     "--fixed-base says.",
     "Where neither tells, vhdtool upload refuses to guess: say --fixed-base start or "
     "--fixed-base end.",
-    "Say --fixed-base start if the disk begins at byte 0 (qemu's reading), --fixed-base end "
-    "if it ends at the footer (7-Zip's).",
+    "",
+    (BASE_START, BASE_END),
 )
 FIXED_DATA_OFFSET = Kind(
     "fixed-data-offset",
@@ -269,8 +269,8 @@ FOOTER_RESERVED = Kind(
     "Reserved bytes of the footer are not zero",
     "Ignored; some program keeps something there.",
     NEW_FOOTER,
-    "Compare the footer with its origin if you do not know what wrote there: vhdtool inspect "
-    "--hex footer {disk}",
+    "Compare the footer with its origin if you do not know what wrote there: `vhdtool inspect "
+    "--hex footer {disk}`",
 )
 HIDDEN = Kind(
     "hidden-byte",
@@ -337,8 +337,8 @@ SIZE_UNDECIDED = Kind(
     "By the smaller size data would be missing; by the larger one the disk does not end where its "
     "partition table says.",
     "vhdtool upload refuses to guess: say --size-rule current or --size-rule geometry.",
-    "Find out which size the machine sees that used the disk, then say --size-rule current or "
-    "--size-rule geometry.",
+    "Find out which size the machine sees that used the disk.",
+    (SIZE_CURRENT, SIZE_GEOMETRY),
 )
 ORIGINAL_SIZE = Kind(
     "original-size-differs",

@@ -10,7 +10,7 @@ NO_BLOCKS = "Where the blocks are is unknown, or not to be believed; nothing can
 NO_UPLOAD = "Do not upload it: the data would be wrong or missing."
 NOTHING = "Nothing: the uploaded disk is fixed, and has no dynamic disk header."
 ANEW = "For other programs, write the disk anew with the program that made it."
-LOOK = "Look at what is there: vhdtool inspect --hex header {disk}"
+LOOK = "Look at what is there: `vhdtool inspect --hex header {disk}`"
 
 HEADER_OUTSIDE = Kind(
     "header-outside-file",
@@ -34,8 +34,8 @@ HEADER_CHECKSUM = Kind(
     "The dynamic disk header has a wrong checksum",
     NO_BLOCKS,
     NO_UPLOAD,
-    "Compare the fields with what you know of the disk; if they are right: vhdtool repair "
-    "{disk} --fix-checksum header --write",
+    "Compare the fields with what you know of the disk; if they are right: `vhdtool repair "
+    "{disk} --fix-checksum header --write`",
 )
 HEADER_VERSION = Kind(
     "header-version",
@@ -99,8 +99,8 @@ BLOCK_SIZE_UNUSUAL = Kind(
     "The block size is neither 2 MiB nor 512 KiB",
     "Nothing; programs that know 2 MiB alone (libvhdi, Hyper-V) misread or refuse the disk.",
     NOTHING,
-    "For other programs, write it anew in blocks of 2 MiB: qemu-img convert -f vpc -O vpc -o "
-    "force_size=on {disk} NEW.vhd",
+    "For other programs, write it again in blocks of 2 MiB: `qemu-img convert --image-opts {vpc} "
+    "-O vpc -o force_size=on {new:-2mib.vhd}`",
 )
 PARENT_ID_IN_DYNAMIC = Kind(
     "dynamic-with-parent-id",

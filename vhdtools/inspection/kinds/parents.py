@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from vhdtools.inspection.finding import Kind, Level
+from vhdtools.reruns import PARENT_DIR, PARENT_FILE, RAW_PARENT, RAW_PARENT_FILE
 
 ERROR, WARNING, INFO = Level.ERROR, Level.WARNING, Level.INFO
 
 NO_READ = "Sectors that are not in this file cannot be read."
 NO_UPLOAD = "It cannot be uploaded: Azure needs the whole disk in one blob."
 NOTHING = "Nothing: the uploaded disk is whole, and has no parent."
-PARENT_DIR = (
-    "If the parent is not found, say where it is: vhdtool inspect --parent-dir FOLDER {disk}"
-)
+FIND_IT = (PARENT_DIR, PARENT_FILE)
+SEE_THAT_IT_IS_FOUND = "Nothing, if the parent is found all the same."
 
 PARENT_MISSING = Kind(
     "parent-missing",
@@ -19,7 +19,8 @@ PARENT_MISSING = Kind(
     "The parent of a differencing disk was not found",
     NO_READ,
     NO_UPLOAD,
-    "Say where the parent is: vhdtool inspect --parent-dir FOLDER {disk}",
+    "Copy the parent into the folder of the disk.",
+    FIND_IT,
 )
 PARENT_WRONG = Kind(
     "parent-wrong-id",
@@ -27,7 +28,8 @@ PARENT_WRONG = Kind(
     "The parent that was found is another disk",
     "Sectors that are not in this file would come from another disk; they are not read.",
     NO_UPLOAD,
-    "Say where the true parent is: vhdtool inspect --parent-dir FOLDER {disk}",
+    "Copy the true parent into the folder of the disk.",
+    FIND_IT,
 )
 PARENT_CYCLE = Kind(
     "parent-cycle",
@@ -35,7 +37,8 @@ PARENT_CYCLE = Kind(
     "The chain of parents comes back to a disk that is in it already",
     "The chain has no end; nothing can be read.",
     NO_UPLOAD,
-    "Say where the true parent is: vhdtool inspect --parent-dir FOLDER {disk}",
+    "Copy the true parent into the folder of the disk.",
+    FIND_IT,
 )
 PARENT_DEPTH = Kind(
     "parent-chain-too-long",
@@ -59,7 +62,7 @@ PARENT_DAMAGED = Kind(
     "A parent in the chain has errors of its own",
     NO_READ,
     NO_UPLOAD,
-    "Inspect the parent by itself.",
+    "Inspect the parent by itself, and do what is said there.",
 )
 PARENT_RAW = Kind(
     "parent-raw",
@@ -67,7 +70,28 @@ PARENT_RAW = Kind(
     "The parent's unique id is all zeros: the parent is a raw disk, or one without an id",
     "Such a file cannot be told from another one, so it is read only when you say so.",
     NO_UPLOAD,
-    "If you trust the parent's name: vhdtool inspect --raw-parent {disk}",
+    "",
+    (RAW_PARENT, RAW_PARENT_FILE),
+)
+PARENT_UNNAMED = Kind(
+    "parent-not-named",
+    ERROR,
+    "A differencing disk names no parent: it has no id, no name and no locator for one",
+    NO_READ,
+    NO_UPLOAD,
+    "If it never had a parent, make a whole disk of it, with zeros where it holds nothing: "
+    "`qemu-img convert --image-opts {vpc} -O vpc -o subformat=fixed,force_size=on "
+    "{new:-fixed.vhd}`",
+    (RAW_PARENT_FILE,),
+)
+PARENT_SEVERAL = Kind(
+    "parent-ambiguous",
+    ERROR,
+    "Several files have the unique id of the parent, and none has its name",
+    "Which of them the disk was made over is unknown; copies of one disk may differ.",
+    NO_UPLOAD,
+    "",
+    (PARENT_FILE,),
 )
 PARENT_RAW_USED = Kind(
     "parent-raw-used",
@@ -98,7 +122,8 @@ PARENT_NAME_UNDECODABLE = Kind(
     "The parent's name is not text",
     "The parent is looked for by the parent locators alone.",
     NOTHING,
-    PARENT_DIR,
+    SEE_THAT_IT_IS_FOUND,
+    FIND_IT,
 )
 LOCATOR_UNKNOWN = Kind(
     "locator-unknown-code",
@@ -106,7 +131,8 @@ LOCATOR_UNKNOWN = Kind(
     "A parent locator is of an unknown kind",
     "It is ignored.",
     NOTHING,
-    PARENT_DIR,
+    SEE_THAT_IT_IS_FOUND,
+    FIND_IT,
 )
 LOCATOR_OUTSIDE = Kind(
     "locator-outside-file",
@@ -114,7 +140,8 @@ LOCATOR_OUTSIDE = Kind(
     "A parent locator points out of the file, or is far too long",
     "It is ignored.",
     NOTHING,
-    PARENT_DIR,
+    SEE_THAT_IT_IS_FOUND,
+    FIND_IT,
 )
 LOCATOR_UNDECODABLE = Kind(
     "locator-undecodable",
@@ -122,7 +149,8 @@ LOCATOR_UNDECODABLE = Kind(
     "A parent locator is not text",
     "It is ignored.",
     NOTHING,
-    PARENT_DIR,
+    SEE_THAT_IT_IS_FOUND,
+    FIND_IT,
 )
 LOCATOR_EMPTY = Kind(
     "locator-empty",
@@ -130,7 +158,8 @@ LOCATOR_EMPTY = Kind(
     "A parent locator has no place or no length",
     "It is ignored.",
     NOTHING,
-    PARENT_DIR,
+    SEE_THAT_IT_IS_FOUND,
+    FIND_IT,
 )
 LOCATOR_RESERVED = Kind(
     "locator-reserved",
@@ -138,7 +167,7 @@ LOCATOR_RESERVED = Kind(
     "Reserved bytes of a parent locator are not zero",
     "Ignored; some program keeps something there.",
     NOTHING,
-    "Look at what is there: vhdtool inspect --hex header {disk}",
+    "Look at what is there: `vhdtool inspect --hex header {disk}`",
 )
 LOCATOR_UNUSED = Kind(
     "locator-unused-set",
