@@ -343,6 +343,7 @@ class TestTheCommandLine:
             ([TOKEN], "an argument"),
             ([f"--sig={KEY}"], "an option"),
             (["inspect", KEY[:40], KEY[40:]], "a piece of the argument"),
+            (["inspect", f"/tmp/{KEY[:40]}", f"{KEY[40:]}/d.vhd"], "a piece of the argument"),
             (["inspect", f"{HOST}/vhds/d.vhd?{TOKEN}", "S3CRETmore"], "a piece of the argument"),
             (["upload", "d.vhd", "vhds/d.vhd", KEY[:40], KEY[40:]], "a piece of the argument"),
             (["upload", "d.vhd", "vhds/d.vhd", "S3CRET"], "more arguments than"),
@@ -376,6 +377,7 @@ class TestRedaction:
             "Authorization: SharedKey acct:S3CRET",
             "Bearer S3CRETeyJ123",
             "eyJS3CRETS3CRETS3CRETS3CRET.eyJS3CRET.S3CRET",
+            "disks/d.vhdeyJS3CRETS3CRET==.eyJS3CRET==.S3CRET",
             "http://proxy:S3CRET@host/",
         ],
     )

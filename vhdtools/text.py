@@ -51,7 +51,7 @@ _EQUALS = r"(?:=|%(?:25)*3D)"
 # An account key is 64 bytes in base64, in a URL perhaps escaped.
 _KEY = r"(?:[A-Za-z0-9+/_-]|%(?:25)*2[BF]){86}(?:==|(?:%(?:25)*3D){2})"
 # A JSON web token: two objects in base64, and a signature.
-_JWT = r"(?:\beyJ[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}(?=\.eyJ))(?:\.[A-Za-z0-9_-]*)*"
+_JWT = r"(?:\beyJ[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}=*(?=\.eyJ))(?:=*\.[A-Za-z0-9_-]*)*"
 
 _REDACTED = (
     # NAME=value, 'NAME': 'value', "NAME": "value"; up to what ends a value or the URL it is in.

@@ -67,9 +67,11 @@ def refuse_secrets(parameters: Sequence[click.Parameter], args: Sequence[str]) -
 
 def _are_pieces(first: str, second: str) -> bool:
     """Whether a line break or a blank cut a SAS or a key in two."""
-    if os.path.lexists(second) or looks_like_url(second) or "." in second:
+    if os.path.lexists(second) or looks_like_url(second) or holds_secret(second):
         return False
-    return holds_secret(first) or (holds_secret(first + second) and not holds_secret(second))
+    if holds_secret(first):
+        return "." not in second  # what has a dot is another disk's name
+    return holds_secret(first + second)
 
 
 def _values(
