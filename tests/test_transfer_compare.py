@@ -191,6 +191,21 @@ def test_a_lost_footer_is_an_error() -> None:
     assert caught.value.offset == 2 * MIB
 
 
+def test_a_footer_that_is_there_though_not_listed_is_fine() -> None:
+    found = Uploaded(DATA).holds((0, DATA[:MIB]), (2 * MIB, fixed_footer(None, 2 * MIB)))
+    found.target.pages.discard(2 * MIB // PAGE)
+    found.check()
+
+
+def test_all_ranges_that_differ_are_named() -> None:
+    found = Uploaded(DATA)
+    found.holds((PAGE, DATA[PAGE:MIB]), (2 * MIB - PAGE, b"\1" * PAGE), (2 * MIB, found.footer))
+    with pytest.raises(VerificationError) as caught:
+        found.check()
+    assert list(caught.value.ranges) == [PageRange(0, PAGE), PageRange(2 * MIB - PAGE, PAGE)]
+    assert "(0, 512), (2,096,640, 512)" in str(caught.value)
+
+
 def test_everything_lost_is_an_error_on_a_disk_of_one_request() -> None:
     found = Uploaded(b"\7" * MIB)
     with pytest.raises(VerificationError):

@@ -25,8 +25,9 @@ from vhdtools.errors import (
     VerificationError,
 )
 from vhdtools.layout import DiskType, build_footer, parse_footer
-from vhdtools.ranges import PAGE, PageRange, coalesce
+from vhdtools.ranges import PAGE, PageRange, RangeList, coalesce
 from vhdtools.transfer.checkpoint import Checkpoint, finished_metadata, unfinished_metadata
+from vhdtools.transfer.differences import ranges_text
 from vhdtools.transfer.footer import fixed_footer
 from vhdtools.transfer.owner import Owner
 from vhdtools.transfer.result import VerifyResult
@@ -111,6 +112,16 @@ def test_all_ranges_that_differ_are_named(flips: set[int]) -> None:
     assert f"({first.offset:,}, {first.length:,})" in caught.value.problem
     assert f"{PAGE * len(pages):,} bytes" in caught.value.problem
     assert caught.value.changed is None
+
+
+@pytest.mark.parametrize(
+    ("number", "end"), [(1, "(0, 512)"), (8, "(7,168, 512)"), (9, "(7,168, 512), and 1 more")]
+)
+def test_eight_ranges_are_shown(number: int, end: str) -> None:
+    text = ranges_text(RangeList(PageRange(1024 * i, PAGE) for i in range(number)))
+    assert text.endswith(end)
+    assert text.startswith("(0, 512)")
+    assert text.count("(") == min(number, 8)
 
 
 class TestWhichChanged:

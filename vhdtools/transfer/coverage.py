@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from vhdtools.errors import VerificationError
 from vhdtools.progress import NoTask
-from vhdtools.ranges import PageRange, RangeList, coalesce, split, subtract
+from vhdtools.ranges import PageRange, RangeList, split, subtract
 from vhdtools.target.page_target import MAX_WRITE
 from vhdtools.transfer.compare import Comparer, Comparison
+from vhdtools.transfer.differences import ranges_text
 from vhdtools.transfer.job import Job
 from vhdtools.transfer.ledger import Ledger
 
 __all__ = ["check_coverage"]
-
-_SHOWN = 8
 
 
 def check_coverage(job: Job, ledger: Ledger) -> None:
@@ -53,15 +52,13 @@ def check_coverage(job: Job, ledger: Ledger) -> None:
 
 
 def _not_the_plan(job: Job, differs: list[PageRange], first: int) -> VerificationError:
-    ranges = tuple(coalesce(differs))
-    shown = ", ".join(f"({item.offset:,}, {item.length:,})" for item in ranges[:_SHOWN])
-    more = f", and {len(ranges) - _SHOWN:,} more" if len(ranges) > _SHOWN else ""
+    ranges = RangeList(differs)
     return VerificationError(
         job.target.name,
-        f"after the upload its page ranges do not hold what was sent: {shown}{more}",
+        f"after the upload its page ranges do not hold what was sent: {ranges_text(ranges)}",
         "Run the same command with --overwrite.",
         first,
-        ranges,
+        tuple(ranges),
     )
 
 

@@ -11,7 +11,7 @@ from vhdtools.ranges import RangeList
 from vhdtools.target.page_target import PageTarget, TargetState
 from vhdtools.transfer.checkpoint import finished_crc64
 
-__all__ = ["differing", "which_changed"]
+__all__ = ["differing", "ranges_text", "which_changed"]
 
 _SHOWN = 8
 _BOTH_WAYS = (
@@ -33,14 +33,19 @@ def differing(
     `changed` is what `which_changed` says.
     """
     total = sum(item.length for item in ranges)
-    shown = ", ".join(f"({item.offset:,}, {item.length:,})" for item in islice(ranges, _SHOWN))
-    more = f", and {len(ranges) - _SHOWN:,} more" if len(ranges) > _SHOWN else ""
     count = "1 range differs" if len(ranges) == 1 else f"{len(ranges):,} ranges differ"
     problem = (
-        f"its content is not the disk's: {count}, {total:,} bytes: {shown}{more}. "
+        f"its content is not the disk's: {count}, {total:,} bytes: {ranges_text(ranges)}. "
         f"{_reason(changed, _blob_time(state), _disk_time(image))}"
     )
     return VerificationError(target.name, problem, _BOTH_WAYS, first, tuple(ranges), changed)
+
+
+def ranges_text(ranges: RangeList) -> str:
+    """The first eight ranges as (offset, length), and how many more there are."""
+    shown = ", ".join(f"({item.offset:,}, {item.length:,})" for item in islice(ranges, _SHOWN))
+    more = len(ranges) - _SHOWN
+    return f"{shown}, and {more:,} more" if more > 0 else shown
 
 
 def which_changed(state: TargetState, disk_crc64: int, target_crc64: int) -> Side | None:
