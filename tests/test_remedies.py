@@ -123,7 +123,7 @@ def advices(path: Path) -> set[Advice]:
     target = path.with_name(f"{path.name}.uploaded")
     for words in (
         ["upload", str(path), f"file:{target}", "--dry-run"],
-        ["verify", str(path), f"file:{path}"],
+        ["verify", str(path), f"file:{target}"],
         ["repair", str(path)],
     ):
         result = CliRunner().invoke(main, words)
@@ -154,7 +154,10 @@ def problems(advice: Advice, path: Path, copied: Path, depth: int) -> Iterator[s
     shutil.copytree(path.parent, copied, copy_function=copy_sparse)
     moved = copied / path.name
     before = set(copied.iterdir())
-    result = run_by_a_shell(advice.command.replace(str(path.parent), str(copied)), copied)
+    command = advice.command.replace(str(path.parent), str(copied))
+    if words[:2] == ["vhdtool", "verify"]:  # there has to be something to compare with
+        run_by_a_shell(command.replace("verify", "upload", 1), copied)
+    result = run_by_a_shell(command, copied)
     looks = words[:2] == ["vhdtool", "inspect"]  # 1: there are errors, which it was run to see
     if result.returncode and not (looks and result.returncode == 1):
         yield f"exit code {result.returncode}: {result.stdout}{result.stderr}"
