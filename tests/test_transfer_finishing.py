@@ -72,6 +72,13 @@ def test_nobody_wrote_since() -> None:
     assert "read_into" not in target.calls
 
 
+def test_the_lease_is_renewed_before_it_is_relied_on() -> None:
+    target = uploaded()
+    target.calls.clear()
+    record(target)
+    assert target.calls.index("renew_lease") < target.calls.index("set_metadata")
+
+
 def test_a_write_in_the_next_moment_is_seen() -> None:
     target = uploaded()
     record(target)
