@@ -65,6 +65,7 @@ if TYPE_CHECKING:
     from vhdtools.transfer import RetryPolicy, UploadOptions, UploadResult, VerifyResult
     from vhdtools.transfer.api import preview, upload, verify
     from vhdtools.transfer.preview import Outlook, UploadPreview
+    from vhdtools.transfer.result import Evidence
 
 __version__ = "0.1.0"
 
@@ -82,6 +83,7 @@ __all__ = [
     "DamagedImageError",
     "DeepResult",
     "DiskImage",
+    "Evidence",
     "Extent",
     "Finding",
     "FixedBase",
@@ -209,6 +211,7 @@ _LAZY = {
         "Outlook",
         "UploadPreview",
     ),
+    "vhdtools.transfer.result": ("Evidence",),
 }
 _HOMES = {name: module for module, names in _LAZY.items() for name in names}
 
