@@ -90,6 +90,8 @@ def test_the_minimum_is_20_mib(size: int, ready: bool, tmp_path: Path) -> None:
     found = verdict(fixed(tmp_path / "disk.vhd", size))
     assert found.ready is ready
     assert not found.ready_as_is
+    # What padding adds is no merit of the file.
+    assert failing(found)["minimum-size"] == (ready, False)
 
 
 @pytest.mark.parametrize(
