@@ -139,7 +139,8 @@ class TestOutage:
         outage(server)
         command = Command("upload", disk, server.blob_url(NAME), "--retry-delay", "0.5")
         command.until_shown(
-            r"\ARetrying: writing pages failed once: .+ Next try in 0\.\d s, giving up in 15:00\.\n"
+            r"\Anot ready: managed disk: .+\n"
+            r"Retrying: writing pages failed once: .+ Next try in 0\.\d s, giving up in 15:00\.\n"
         )
         server.clear_faults()
         assert command.end()[0] == 0

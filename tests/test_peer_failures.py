@@ -309,6 +309,8 @@ class TestShortReads:
         size = disk.stat().st_size
 
         def cut(descriptor: int, buffers: list[memoryview], offset: int) -> int:
+            if not threading.current_thread().name.startswith("vhdtools-worker"):
+                return read(descriptor, buffers, offset)  # the inspection
             if os.fstat(descriptor).st_size != size or offset < end:
                 return read(descriptor, [buffers[0][: max(end - offset, 0)]], offset)
             return 0 if offset < size - 4096 else read(descriptor, buffers, offset)

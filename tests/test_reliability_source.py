@@ -127,7 +127,17 @@ class TestReadErrors:
 
         monkeypatch.setattr(os, "preadv", fail)
 
-    @pytest.mark.parametrize("bad", [8192, 5 * MIB, 11 * MIB])
+    @pytest.mark.parametrize("bad", [0, 8192, 12 * MIB - 512])
+    def test_where_the_inspection_reads_nothing_is_sent(
+        self, bad: int, disk: Path, server: PageBlobServer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.broken(monkeypatch, bad)
+        found = run(disk, server)
+        assert found.exit_code == 1
+        assert "Input/output error" in found.stderr
+        assert not server.requests
+
+    @pytest.mark.parametrize("bad", [MIB, 5 * MIB, 6 * MIB])
     def test_end_the_upload_and_it_goes_on_when_mended(
         self, bad: int, disk: Path, server: PageBlobServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:

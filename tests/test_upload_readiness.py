@@ -155,7 +155,7 @@ def test_the_command_says_what_is_lacking(
 ) -> None:
     disk = warned(tmp_path)
     url = server.blob_url("disks/disk.vhd")
-    found = run("upload", disk, url, "--require", "page-blob", "--no-progress", *options)
+    found = run("upload", disk, url, "--require", "page-blob", *options)
     assert found.exit_code == 0
     rows = dict(line.strip().split("  ", 1) for line in found.stdout.splitlines()[1:])
     assert rows["page blob"].strip() == "ready"
@@ -165,7 +165,7 @@ def test_the_command_says_what_is_lacking(
     if not options:
         said = found.stderr.splitlines()
         assert said[0].startswith("warning: ")
-        assert said[1:] == ["not ready: managed disk: requires at least 20 MiB, found 2 MiB"]
+        assert said[1:2] == ["not ready: managed disk: requires at least 20 MiB, found 2 MiB"]
     document = json.loads(run("upload", disk, url, "--json", "--no-progress", *options).stdout)
     assert document["readiness"]["managed_disk"]["ready"] is False
     assert document["readiness"]["managed_disk"]["lacking"][0]["code"] == "minimum-size"

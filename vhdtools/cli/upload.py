@@ -11,7 +11,6 @@ import click
 from vhdtools.cli.command import DISK, Command
 from vhdtools.cli.credentials import find_credentials
 from vhdtools.cli.difference import told_difference
-from vhdtools.cli.formatting import printable
 from vhdtools.cli.options import (
     RATE,
     access_options,
@@ -21,7 +20,7 @@ from vhdtools.cli.options import (
     retry_options,
     worker_option,
 )
-from vhdtools.cli.output import say, say_json, tell
+from vhdtools.cli.output import say, say_json
 from vhdtools.cli.progress import ProgressKind, shown_progress
 from vhdtools.cli.readiness_text import TITLES, warning_rows
 from vhdtools.cli.stopping import stop_on_signals
@@ -34,6 +33,7 @@ from vhdtools.cli.upload_report import (
 from vhdtools.cli.verbosity import verbose_option
 from vhdtools.errors import TransferInterruptedError, VhdToolsError
 from vhdtools.inspection import Inspection, Purpose
+from vhdtools.progress import Progress
 from vhdtools.transfer import RetryPolicy, UploadOptions
 from vhdtools.transfer.api import preview
 from vhdtools.transfer.api import upload as upload_disk
@@ -161,7 +161,7 @@ def upload(
                     options=options,
                     stop=stop,
                     require=require,
-                    inspected=None if as_json else _warn,  # JSON has it in the result
+                    inspected=lambda found: _note(found, shown),
                     **reading,
                 )
             said = result_to_json(result) if as_json else result_text(result)
@@ -174,16 +174,14 @@ def upload(
         say_json(said, done=done)
 
 
-def _warn(inspection: Inspection) -> None:
+def _note(inspection: Inspection, shown: Progress) -> None:
     """Before anything is sent: warnings, and that no managed disk could be made of the blob."""
-    rows = warning_rows(inspection.findings)
-    rows += [
-        ("not ready", f"{TITLES[each.purpose]}: {'; '.join(item.text for item in each.lacking)}")
-        for each in inspection.readiness
-        if each.purpose in ("page-blob", "managed-disk") and each.lacking
-    ]
-    for name, text in rows:
-        tell(f"{click.style(name, fg='yellow')}: {printable(text)}")
+    for name, text in warning_rows(inspection.findings):
+        shown.note(f"{name}: {text}")
+    for each in inspection.readiness:
+        if each.purpose in ("page-blob", "managed-disk") and each.lacking:
+            lacking = "; ".join(item.text for item in each.lacking)
+            shown.note(f"not ready: {TITLES[each.purpose]}: {lacking}")
 
 
 @contextmanager

@@ -94,7 +94,8 @@ class InspectedImage:
     """An inspection, and the disk that it was made from.
 
     `image` is open, and the caller's to close; None where the disk cannot be read. The findings
-    say why not, or `refusal` does where an option decides, such as the base of a fixed disk.
+    say why not; `refusal` is the error where reading failed, or where an option has to decide, such
+    as the base of a fixed disk.
     """
 
     inspection: Inspection
@@ -192,8 +193,8 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
             ),
             deep=read.deep,
         )
-        done = InspectedImage(inspection)
-        if sound:
+        done = InspectedImage(inspection, None, read.failure)
+        if sound and read.failure is None:
             # Inspection looks past what clear bits hide; who reads the disk must not.
             try:
                 image = assemble(chain, options.rules.bitmap_rule)
@@ -238,6 +239,7 @@ class _Read:
     partitions: PartitionTables | None = None
     deep: DeepResult | None = None
     findings: tuple[Finding, ...] = ()
+    failure: ImageError | None = None
 
 
 def _read(chain: Chain, options: _Options) -> _Read:
@@ -247,6 +249,7 @@ def _read(chain: Chain, options: _Options) -> _Read:
         return _Read()  # a fixed disk of unknown base: the findings say so
     partitions = deep = None
     findings: list[Finding] = []
+    failure: ImageError | None = None
     link = chain.links[0]
     try:
         partitions = partitions_of(image)
@@ -255,8 +258,9 @@ def _read(chain: Chain, options: _Options) -> _Read:
             deep = read_all(image, link, options.progress)
             findings += check_deep(deep, link)
     except ImageError as error:
+        failure = error
         findings.append(unreadable_finding(str(link.structure.path), error))
-    return _Read(partitions, deep, tuple(findings))
+    return _Read(partitions, deep, tuple(findings), failure)
 
 
 def partitions_of(image: DiskImage) -> PartitionTables:

@@ -242,12 +242,14 @@ def _opened(disk: Disk, **how: Any) -> Iterator[DiskImage]:
 def _inspected(disk: str | os.PathLike[str], **how: Any) -> Iterator[tuple[Inspection, DiskImage]]:
     """The inspection of a disk, and the disk, opened once for both.
 
-    Raises NotUploadableError for error findings.
+    Raises NotUploadableError for error findings, and what reading the disk raises.
     """
     found = inspect_and_open(disk, **how)
     with ExitStack() as stack:
         if found.image is not None:
             stack.enter_context(found.image)
+        if found.refusal is not None:
+            raise found.refusal
         errors = [item for item in found.inspection.findings if item.level is Level.ERROR]
         if errors:
             first = errors[0]
@@ -260,8 +262,6 @@ def _inspected(disk: str | os.PathLike[str], **how: Any) -> Iterator[tuple[Inspe
             )
             refused.reruns = first.reruns
             raise refused
-        if found.refusal is not None:
-            raise found.refusal
         assert found.image is not None
         yield found.inspection, found.image
 
