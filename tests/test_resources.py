@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from tests.pageblob_server import SAS
 from tests.support.build_vhd import place
@@ -97,8 +98,13 @@ print(problem)
 """
 
 
-@pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_descriptor_for_a_connection(scheme: str) -> None:
+@pytest.mark.parametrize(("scheme", "bundle"), [("http", False), ("https", False), ("https", True)])
+def test_no_descriptor_for_a_connection(
+    scheme: str, bundle: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if bundle:
+        trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "ca.pem"))
     done = run(WITHOUT_DESCRIPTORS, f"{scheme}://127.0.0.1:1/account/vhds/x.vhd?{SAS}")
     assert done.stdout.startswith("ResourceLimitError: no file or connection"), done.stderr
 

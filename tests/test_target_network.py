@@ -184,6 +184,7 @@ class TestProxies:
             ({}, "https://a.example", None),
             ({"HTTPS_PROXY": "http://p:1"}, "https://a.example", "p:1 HTTPS_PROXY"),
             ({"https_proxy": "p:1"}, "https://a.example", "p:1 https_proxy"),
+            ({"HTTPS_PROXY": "p:1", "https_proxy": "p:1"}, "https://a.example", "p:1 https_proxy"),
             ({"https_proxy": "p:1", "HTTPS_PROXY": "q:1"}, "https://a.example", "p:1 https_proxy"),
             ({"HTTPS_PROXY": "http://p:1"}, "http://a.example", None),
             ({"HTTP_PROXY": "http://u:secret@p"}, "http://a.example", "p:80 HTTP_PROXY"),

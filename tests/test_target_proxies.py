@@ -171,7 +171,7 @@ class TestRefusals:
         [
             (["NTLM"], "a sign-in by NTLM, and vhdtools supports Basic"),
             (["Negotiate", "NTLM"], "by Negotiate or NTLM,"),
-            (['Digest realm="a, Basic", qop="auth", nonce="x=="'], "by Digest,"),
+            (['Digest realm="a, Basic, b", qop="auth", nonce="x=="'], "by Digest,"),
             (["Negotiate, NTLM TlRMTVNT=="], "by Negotiate or NTLM,"),
         ],
     )
@@ -195,10 +195,11 @@ class TestRefusals:
         ("credentials", "words"),
         [("", "requires a user name and a password"), ("u:p@", "did not accept the user name and")],
     )
-    @pytest.mark.parametrize("offer", ["", 'Proxy-Authenticate: Negotiate, basic realm="x"\r\n'])
+    @pytest.mark.parametrize("method", ["", "basic", "Basic"])
     def test_basic(
-        self, monkeypatch: pytest.MonkeyPatch, credentials: str, words: str, offer: str
+        self, monkeypatch: pytest.MonkeyPatch, credentials: str, words: str, method: str
     ) -> None:
+        offer = f'Proxy-Authenticate: Negotiate, {method} realm="x"\r\n' if method else ""
         answer = f"HTTP/1.1 407 No\r\n{offer}Content-Length: 0\r\n\r\n".encode()
         with proxy_that_says(answer) as port:
             error = asked_through(f"http://{credentials}127.0.0.1:{port}", "ALL_PROXY", monkeypatch)
