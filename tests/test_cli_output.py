@@ -62,7 +62,7 @@ def test_an_upload_that_cannot_be_told_is_complete(
     command = [*VHDTOOL, "upload", disk, f"file:{tmp_path / 'out.vhd'}", *options]
     code, _, errors = shell(">/dev/full", *command)
     assert code == 1
-    assert errors.endswith("No space left on device. The upload itself is complete.\n")
+    assert errors.endswith("No space left on device. The file itself is complete.\n")
     again = json.loads(shell("", *VHDTOOL, "verify", disk, command[5], "--json")[1])
     assert again["verified"] is True
 
@@ -96,7 +96,7 @@ def test_no_work_fails_because_stderr_takes_nothing(
     command = [*VHDTOOL, "upload", disk, f"file:{tmp_path / 'out.vhd'}", "--verify"]
     code, output, _ = shell(redirection, *command)
     assert code == 0
-    assert output.startswith("Uploaded: ")
+    assert output.startswith("Wrote: ")
     assert shell(redirection, *VHDTOOL, "inspect", "--nonsense")[0] == 2
     assert shell(redirection, *VHDTOOL, "verify", disk, "file:missing.vhd")[0] == 1
 
@@ -125,7 +125,7 @@ def test_a_reader_of_an_upload_that_went_away_is_told_of(disk: Path, tmp_path: P
         process.stdin.close()
         errors = process.stderr.read()
     assert process.returncode == 1
-    assert b"Broken pipe. The upload itself is complete." in errors
+    assert b"Broken pipe. The file itself is complete." in errors
     assert b"Traceback" not in errors
 
 
@@ -231,7 +231,7 @@ def test_commands_that_are_shown_can_be_copied(name: bytes, tmp_path: Path) -> N
         text=True,
         check=True,
     )
-    commands = re.findall(r"To do: vhdtool (repair .* --write)$", inspected.stdout, re.M)
+    commands = re.findall(r"To do: `vhdtool (repair .* --write)`$", inspected.stdout, re.M)
     assert commands
     copied = ["bash", "-c", f"{shlex.join(VHDTOOL)} {commands[0]}"]
     subprocess.run(copied, cwd=tmp_path, stdout=subprocess.PIPE, check=True)
@@ -239,7 +239,7 @@ def test_commands_that_are_shown_can_be_copied(name: bytes, tmp_path: Path) -> N
 
 
 def test_commands_that_convert_can_be_copied(tmp_path: Path) -> None:
-    disk = write(tmp_path / "-x y.vhd", b"vhdxfile" + bytes(600))
+    disk = write(tmp_path / "-x y.vhd", bytes(510) + b"\x55\xaa" + b"disk" * 128)
     done = subprocess.run(
         [*VHDTOOL, "upload", "--", disk.name, "file:out.vhd"],
         cwd=tmp_path,
@@ -247,4 +247,4 @@ def test_commands_that_convert_can_be_copied(tmp_path: Path) -> None:
         text=True,
         check=False,
     )
-    assert "force_size=on './-x y.vhd' './-x y.vhd'.vhd" in done.stderr
+    assert "force_size=on './-x y.vhd' './-x y-2.vhd'`" in done.stderr
