@@ -25,7 +25,7 @@ PROJECT = Path(__file__).parents[1]
 
 NEAREST: dict[str, tuple[str, ...]] = {
     "transfer/checkpoint.py": ("test_transfer_books.py", "test_transfer_finishing.py"),
-    "transfer/ledger.py": ("test_transfer_books.py",),
+    "transfer/ledger.py": ("test_transfer_books.py", "test_transfer_chunks.py"),
     "transfer/coverage.py": ("test_transfer_compare.py",),
     "transfer/compare.py": ("test_transfer_compare.py", "test_verify.py"),
     "transfer/finishing.py": ("test_transfer_finishing.py",),

@@ -129,6 +129,28 @@ def test_a_chunk_that_is_too_large_is_no_chunk() -> None:
         ChunkReader(MemoryImage(bytes(PAGE)).read_into).read(Chunk(0, MAX_WRITE + PAGE, ()))
 
 
+KIB = 1024
+
+
+@pytest.mark.parametrize(("apart", "requests"), [(120 * KIB, 1), (120 * KIB + PAGE, 2)])
+@pytest.mark.parametrize("known", [False, True], ids=["zeros that were read", "known zeros"])
+def test_data_up_to_120_kib_apart_is_sent_as_one_request(
+    apart: int, requests: int, known: bool
+) -> None:
+    content = b"\1" * PAGE + bytes(apart) + b"\1" * PAGE
+    extents = [
+        Extent(0, PAGE, False),
+        Extent(PAGE, apart, known),
+        Extent(PAGE + apart, PAGE, False),
+    ]
+    written = Written(len(content))
+    sender = Sender(MemoryImage(content, extents), written, NoTask())
+    for step in plan(extents, len(content)):
+        assert sender(step).unconfirmed == 0
+    assert len(written.ranges) == requests
+    assert written.content == content
+
+
 def test_unconfirmed_writes_are_counted() -> None:
     content = b"\1" * PAGE + bytes(MERGE_GAP + PAGE) + b"\1" * PAGE
     sender = Sender(

@@ -77,6 +77,15 @@ def test_ranges_far_apart_are_not_read_in_one_go(theirs: list[PageRange]) -> Non
             assert all(hole.length <= 64 * 1024 for hole in subtract(covered, item.target))
 
 
+@pytest.mark.parametrize(("apart", "number"), [(64 * 1024, 1), (64 * 1024 + PAGE, 2)])
+def test_ranges_up_to_64_kib_apart_are_one_comparison(apart: int, number: int) -> None:
+    """Whichever side they are on."""
+    one, other = PageRange(0, PAGE), PageRange(PAGE + apart, PAGE)
+    for source, target in (([one, other], []), ([one], [other]), ([], [one, other])):
+        found = comparisons(source, target, MAX_WRITE)
+        assert sum(isinstance(item, Comparison) for item in found) == number
+
+
 def test_a_disk_that_does_not_end_at_a_page_is_compared_by_whole_pages() -> None:
     [item, rest] = comparisons([PageRange(0, 700)], [PageRange(512, 512)], 2048)
     assert item == Comparison(0, 1024, (PageRange(0, 700),), (PageRange(512, 512),))

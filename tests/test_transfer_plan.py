@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -168,6 +169,31 @@ def test_forced_writes_change_no_read_and_force_no_more_than_needed(
     ] == reading
     zeros = [PageRange(s.offset, s.length) for s in after if isinstance(s, Chunk) and not s.reads]
     assert not list(subtract(zeros, dirty)), "no zeros are sent but over what is dirty"
+
+
+def test_what_is_dirty_beside_a_chunk_leaves_it_trimmed() -> None:
+    chunk = Chunk(PAGE, PAGE, (PageRange(PAGE, PAGE),))
+    dirty = [PageRange(0, PAGE), PageRange(2 * PAGE, PAGE)]
+    found = list(force_writes([Zeros(0, PAGE), chunk, Zeros(2 * PAGE, 2 * PAGE)], dirty))
+    assert found == [
+        Chunk(0, PAGE, (), trim=False),
+        chunk,
+        Chunk(2 * PAGE, PAGE, (), trim=False),
+        Zeros(3 * PAGE, PAGE),
+    ]
+
+
+KIB = 1024
+
+
+@pytest.mark.parametrize(("apart", "requests"), [(120 * KIB, 1), (120 * KIB + PAGE, 2)])
+def test_data_up_to_120_kib_apart_is_one_chunk(apart: int, requests: int) -> None:
+    second = PAGE + apart
+    size = second + PAGE
+    extents = [Extent(0, PAGE, False), Extent(PAGE, apart, True), Extent(second, PAGE, False)]
+    found = list(plan(extents, size))
+    assert sum(isinstance(step, Chunk) for step in found) == requests
+    assert_tiles(found, 0, size)
 
 
 def test_work_is_what_chunks_hold() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -83,6 +84,12 @@ def test_an_equal_target_is_equal() -> None:
     assert found.blob_size == len(target.held())
     assert found.virtual_size == len(CONTENT)
     assert found.read_bytes == sum(length for _, length in RUNS) + PAGE
+
+
+def test_the_time_it_took_lies_between_call_and_return() -> None:
+    before = time.monotonic()
+    found = verify(holding())
+    assert 0 < found.elapsed_seconds <= time.monotonic() - before
 
 
 def test_nothing_is_changed() -> None:
