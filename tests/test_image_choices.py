@@ -199,6 +199,19 @@ def test_a_bat_without_entries_for_the_larger_size(tmp_path: Path) -> None:
     assert not inspection.has_errors
 
 
+def test_blocks_behind_the_size_that_a_bat_has_room_for_are_not_lost_unsaid(
+    tmp_path: Path,
+) -> None:
+    word = NO_DATA[:SMALL] + "-" * 7 + "Z"
+    path = write(tmp_path / "disk.vhd", dynamic(word, current_size=LARGE * SECTOR))
+    with pytest.raises(DamagedImageError, match=r"the BAT has .* entries") as caught:
+        open_image(path)
+    assert 'size_rule="geometry"' in str(caught.value)
+    assert "bat-too-small" in {found.code for found in inspect(path).findings}
+    with open_image(path, size_rule="geometry") as image:
+        assert image.virtual_size == SMALL * SECTOR
+
+
 def test_a_childs_size_is_found_in_its_parents_data(tmp_path: Path) -> None:
     place(tmp_path / "parent.vhd", Recipe(DATA))
     child = child_of("parent.vhd", "-" * LARGE)

@@ -224,3 +224,12 @@ def test_the_library_names_its_argument(tmp_path: Path) -> None:
         open_image(child)
     assert "raw_parent=True (--raw-parent)" in raised.value.remedy
     assert "vhdtool" not in str(raised.value)
+
+
+def test_files_that_were_not_looked_at_are_told_of(tmp_path: Path) -> None:
+    child = place(tmp_path / "0.vhd", child_of("gone.vhd", "ab"))
+    for number in range(1000):
+        (tmp_path / f"a{number}").touch()
+    place(tmp_path / "z.vhd", Recipe("abcd"))
+    with pytest.raises(ParentError, match=r"first 1,000 files .* the others were not looked at"):
+        open_image(child)

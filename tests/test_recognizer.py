@@ -6,6 +6,7 @@ import struct
 import tarfile
 import zlib
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -13,8 +14,9 @@ from tests.support.build_vhd import Recipe, build
 from tests.support.disks import unpack
 from vhdtools.errors import UnrecognizedImageError
 from vhdtools.image import open as open_image
+from vhdtools.image.misplaced import find_misplaced_footer
 from vhdtools.image.partitions import find_backup_gpt, find_partition_table
-from vhdtools.image.source import open_source
+from vhdtools.image.source import Source, open_source
 from vhdtools.inspection import Finding, Inspection, Level, inspect
 from vhdtools.layout import DiskType
 
@@ -129,6 +131,48 @@ def test_a_grown_file_is_read_up_to_its_footer(grown: int, tmp_path: Path) -> No
     assert f"`head -c {FIXED_END + 512} {path}" in found.remedy
     with open_image(path) as image:
         assert image.virtual_size == FIXED_END
+
+
+class Hollow:
+    """A file that goes on in a hole of an exbibyte behind its `data`; it counts the looks at it."""
+
+    def __init__(self, data: bytes) -> None:
+        self.path = Path("hollow.vhd")
+        self.size = 1 << 60
+        self.looks = 0
+        self._data = data
+
+    def read(self, offset: int, length: int) -> bytes:
+        assert length <= MIB
+        return self._data[offset : offset + length].ljust(length, b"\0")
+
+    def run_at(self, offset: int) -> tuple[int, bool]:
+        self.looks += 1
+        assert self.looks < 1000
+        return (len(self._data), True) if offset < len(self._data) else (self.size, False)
+
+
+@pytest.mark.parametrize("data", [b"", build(Recipe("A" * 64, disk_type=DiskType.FIXED))])
+def test_a_hole_costs_few_looks_however_large_it_is(data: bytes) -> None:
+    found = find_misplaced_footer(cast(Source, Hollow(data)))
+    assert (found.offset if found else None) == (64 * 512 if data else None)
+
+
+@pytest.mark.parametrize("indent", ["", "  "])
+def test_comments_are_read_once_and_not_in_every_way(indent: str, tmp_path: Path) -> None:
+    lines = f"{indent}-- said\n" * 100
+    for end, format in (("use ieee.std_logic_1164.all;", "VHDL"), ("select 1;", "a text file")):
+        path = file_of(tmp_path, (lines + end).encode())
+        assert format in finding(inspect(path), "not-a-vhd").message
+
+
+def test_a_companions_name_may_be_longer_than_any_file_has(tmp_path: Path) -> None:
+    header = struct.pack(">4sIQIIQIIQ", b"QFI\xfb", 3, 200, 300, 16, MIB, 0, 1, 4096)
+    qcow2 = (header.ljust(200, b"\0") + b"n" * 300).ljust(8192, b"\0")
+    found = finding(inspect(file_of(tmp_path, qcow2)), "not-a-vhd")
+    assert "copy that file beside it" in found.remedy
+    vmdk = f'# Disk DescriptorFile\nRW 100 FLAT "{"n" * 300}" 0\n'.encode()
+    assert "not beside it" in finding(inspect(file_of(tmp_path, vmdk)), "not-a-vhd").message
 
 
 def test_zeros_that_are_written_are_looked_back_over_too(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from vhdtools.image.batmap import is_called_full
 from vhdtools.image.blocks import first_data
@@ -52,7 +53,8 @@ def sample_bitmaps(
     for block in _some(bat, -(-size // block_size)):
         bitmap = source.read(bat[block] * SECTOR, span)
         sectors = -(-min(block_size, size - block * block_size) // SECTOR)
-        bits = [is_set for _, _, is_set in runs(bitmap, 0, sectors)]
+        # Two runs tell all: a bitmap may have millions.
+        bits = [is_set for _, _, is_set in islice(runs(bitmap, 0, sectors), 2)]
         if is_called_full(called_full, block):
             by_batmap = by_batmap or bits != [True]
         elif bits == [False] and left > 0:

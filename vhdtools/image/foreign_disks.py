@@ -262,7 +262,10 @@ def _is_beside(folder: Path, name: str) -> bool:
     """Whether `name` is a file's in `folder` itself: a path or a URL may lead anywhere."""
     if not name or re.search(r"[/\\:\0]", name) or name in (".", ".."):
         return False
-    return (folder / name).is_file()
+    try:
+        return (folder / name).is_file()
+    except OSError:  # such as a name that is too long for the file system
+        return False
 
 
 STATES: dict[str, Look] = {

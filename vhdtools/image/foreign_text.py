@@ -43,7 +43,7 @@ _KINDS = (
     (re.compile(r"#!"), TextKind("script", "a script", _NOT_A_DISK)),
     (
         re.compile(
-            r"(?:\s*--[^\n]*\n|\s)*(?:library\s+\w+\s*;|use\s+[\w.]+\s*;|entity\s+\w+\s+is\b"
+            r"(?:--[^\n]*\n|\s)*(?:library\s+\w+\s*;|use\s+[\w.]+\s*;|entity\s+\w+\s+is\b"
             r"|package\s+(?:body\s+)?\w+\s+is\b|architecture\s+\w+\s+of\b)",
             re.IGNORECASE,
         ),

@@ -65,5 +65,18 @@ def _end_of_data(source: Source) -> int | None:
                 read += len(data)
                 if read >= _MOST_READ:
                     return None
-        end = start
+        end = start if runs else _start_of_hole(source, start)
     return None
+
+
+def _start_of_hole(source: Source, end: int) -> int:
+    """About where the hole in front of byte `end` begins, in few looks, however large it is."""
+    low, high = 0, end
+    while high - low > _WINDOW:
+        middle = (low + high) // 2
+        stop, is_data = source.run_at(middle)
+        if is_data or stop < end:
+            low = middle
+        else:
+            high = middle
+    return high

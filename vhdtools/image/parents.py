@@ -149,7 +149,8 @@ class _Search:
         for folder in dict.fromkeys(folders):
             matching: list[tuple[Source, Structure]] = []
             others = 0
-            for name in islice(_list_names(folder), _MAX_SEARCHED):
+            names = _list_names(folder)
+            for name in names[:_MAX_SEARCHED]:
                 found, is_vhd = self._known(folder / name)
                 others += is_vhd
                 if found is not None:
@@ -161,7 +162,10 @@ class _Search:
                     return self.end("several")
             if matching:
                 return self.end("found", *matching[0])
-            if others:
+            if len(names) > _MAX_SEARCHED:
+                first = f"none of its first {_MAX_SEARCHED:,} files has this id"
+                self.places.append((folder, f"{first}; the others were not looked at"))
+            elif others:
                 self.places.append((folder, f"none of the {others} other VHDs in it has this id"))
         return None
 

@@ -18,7 +18,7 @@ from vhdtools.image.partition_end import (
 )
 from vhdtools.image.size import GEOMETRY_CREATORS, SizeRule
 from vhdtools.image.structure import Structure
-from vhdtools.layout import DiskType, Footer
+from vhdtools.layout import DiskType, Footer, allocated_blocks
 from vhdtools.layout.bitmap import SECTOR
 
 __all__ = [
@@ -182,8 +182,16 @@ class _Sizes:
             return self._made(self._habit, "creator")
         header = self._structure.header
         large, small = self._sizes[self._large], self._sizes[self._small]
-        if header is None or header.max_table_entries * header.block_size < large:
-            return self._made(self._small, "room" if header is not None else "creator")
+        if header is None:
+            return self._made(self._small, "creator")
+        if header.max_table_entries * header.block_size < large:
+            # Of a BAT that is too small, blocks behind the smaller size must not be lost unsaid.
+            behind = next(
+                allocated_blocks(self._structure.bat, -(-small // header.block_size)), None
+            )
+            if behind is not None and self._large == "current":
+                return self._made(self._large, "data")
+            return self._made(self._small, "room")
         table = self._table()
         if not self._by_geometry:  # only programs that go by the geometry put data behind the size
             reaches = table is not None and small < table.end <= large

@@ -312,6 +312,12 @@ def _block_size_fits(size: int) -> bool:
     return SECTOR <= size <= MAX_BLOCK_SIZE and not size & (size - 1)
 
 
+def _geometry_fits(structure: Structure, header: DynamicHeader, size: int) -> bool:
+    """Whether a BAT that is too small for `size` has entries for the geometry's size."""
+    geometry = 0 if structure.footer is None else structure.footer.geometry.size
+    return 0 < geometry < size and geometry <= header.max_table_entries * header.block_size
+
+
 def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iterator[Flaw]:
     where = structure.header_offset or 0
     needed = -(-size // header.block_size)
@@ -322,6 +328,7 @@ def _table_flaws(structure: Structure, header: DynamicHeader, size: int) -> Iter
             f"the BAT has {header.max_table_entries:,} entries, "
             f"the disk needs {needed:,} of {header.block_size:,} bytes each",
             where + 28,
+            reruns=(SIZE_GEOMETRY,) if _geometry_fits(structure, header, size) else (),
         )
     if end > structure.data_end:
         yield Flaw(
