@@ -95,7 +95,7 @@ def test_with_a_connection_string(
 ) -> None:
     monkeypatch.setenv("AZURE_STORAGE_CONNECTION_STRING", azurite.connection_string)
     commands = vhdtool_commands("upload", " vhds/disk.vhd")
-    assert len(commands) == 3
+    assert len(commands) == 5
     for command in commands:
         run(command)
 
