@@ -269,7 +269,7 @@ class TestCompare:
         found = run("verify", disk, url, "--sas-file", sas, "--json")
         assert found.exit_code == 1
         assert json.loads(found.stdout)["unfinished_at"] == at
-        assert f"unfinished upload: {at:,} of 8,389,120 bytes were written" in found.stderr
+        assert f"unfinished upload: {at:,} of 8,389,120 bytes are confirmed" in found.stderr
         assert "--overwrite" not in found.stderr
         (command,) = re.findall(r"`(vhdtool .+)`", found.stderr)
         assert run(*shlex.split(command)[1:]).exit_code == 0

@@ -151,10 +151,10 @@ def _check_finished(name: str, state: TargetState) -> None:
     dead = bool(owners) and all(owner.is_dead for owner in owners)
     at = f"{checkpoint.offset:,} of {state.size:,} bytes"
     if state.leased and not dead:
-        problem = f"an upload to it is running, and has written {at}"
+        problem = f"an upload to it is running, and {at} are confirmed so far"
         remedy = "Wait until it has finished, then verify."
     else:
-        problem = f"it is an unfinished upload: {at} were written"
+        problem = f"it is an unfinished upload: {at} are confirmed"
         remedy = "Run the upload again, which resumes it, then verify."
     raise VerificationError(name, problem, remedy, unfinished_at=checkpoint.offset)
 
