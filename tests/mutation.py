@@ -33,7 +33,11 @@ NEAREST: dict[str, tuple[str, ...]] = {
     "transfer/verify.py": ("test_verify.py", "test_upload_resume.py"),
     "transfer/outage.py": ("test_transfer_outage.py",),
     "transfer/plan.py": ("test_transfer_plan.py", "test_transfer_chunks.py"),
-    "transfer/opening.py": ("test_upload_resume.py", "test_transfer_finishing.py"),
+    "transfer/opening.py": (
+        "test_upload_resume.py",
+        "test_transfer_finishing.py",
+        "test_transfer_overwriting.py",
+    ),
 }
 """Each module with the tests that should notice its mutants."""
 
@@ -42,6 +46,10 @@ EQUIVALENT: dict[str, str] = {
         "the footer is read once more"
     ),
     "transfer/finishing.py: 5 -> 6": "one more try to meet a second",
+    "transfer/opening.py: self._current.end <= item.offset -> self._current.end < item.offset": (
+        "ranges that touch are one, so the next one does not cover the item either"
+    ),
+    "transfer/verify.py: 8 -> 9": "one more worker where the caller names no number",
 }
 """Mutants that change nothing that can be seen, by module and change, each with the reason."""
 

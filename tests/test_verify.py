@@ -343,6 +343,16 @@ def test_it_can_be_stopped_anywhere(operation: str) -> None:
         verify(target, stop=stop)
 
 
+@pytest.mark.parametrize("operation", ["page_ranges", "read_into"])
+def test_stopped_while_all_goes_well_it_says_so_and_no_more(operation: str) -> None:
+    target = holding()
+    stop = threading.Event()
+    target.before = lambda now, _offset: stop.set() if now == operation else None
+    with pytest.raises(TransferInterruptedError) as caught:
+        verify(target, stop=stop, workers=1)
+    assert caught.value.problem == "verification was stopped"
+
+
 def test_a_disk_that_cannot_be_read_is_no_difference() -> None:
     def broken(offset: int, _length: int) -> None:
         raise SourceReadError("memory.vhd", "I/O error", offset=offset)
