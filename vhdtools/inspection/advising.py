@@ -93,16 +93,14 @@ def advised(
 def _works(
     repair: _Repair, code: str, structure: Structure, source: Readable, now: datetime
 ) -> bool:
-    """Whether the repair can be carried out, rids the disk of `code`, and brings no error."""
+    """Whether the repair can be carried out, and leaves neither `code` nor any error."""
     try:
         patches = repair.plan(structure, source)
     except VhdToolsError:
         return False
     after = read_structure(_Patched(source, patches))
-    before = {found.code for found in check_structure(structure, examine(structure), now)}
     found = list(check_structure(after, examine(after), now))
-    worse = [one for one in found if one.level is Level.ERROR and one.code not in before]
-    return bool(patches) and not worse and all(one.code != code for one in found)
+    return not any(one.level is Level.ERROR or one.code == code for one in found)
 
 
 class _Patched:
