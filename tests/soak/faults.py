@@ -225,7 +225,11 @@ class _Upload:
         )
         require(code in (DONE, FAILED, RESUMABLE, INTERRUPTED), f"{what}: exit code {code}")
         require("a bug" not in errors, f"{what}: {errors}")
-        require((code == DONE) == ("Error: " not in errors), f"{what}: {code} and {errors}")
+        # Who interrupts an upload is told how it is resumed, and of no error.
+        fine = code in (DONE, INTERRUPTED)
+        require(fine == ("Error: " not in errors), f"{what}: {code} and {errors}")
+        if code == INTERRUPTED:
+            require("Run the same command again" in errors, f"{what}: {code} and {errors}")
         everything = output + errors + "\n".join(self._logs)
         require(_SECRET not in everything, f"{what}: the signature was said")
         require("sig=" not in everything, f"{what}: a signature was said")
