@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.build_vhd import Recipe, child_of, place, write
+from tests.support.build_vhd import Recipe, child_of, footer_of, place, write
 from tests.support.disks import SAMPLE_DISKS, unpack
 from tests.test_inspection_json import CHECK
 from vhdtools.cli import main
@@ -20,7 +20,7 @@ from vhdtools.errors import UsageError
 from vhdtools.inspection import inspect
 from vhdtools.inspection.disk_map import map_disk
 from vhdtools.inspection.kinds import CATALOGUE
-from vhdtools.layout import DiskType
+from vhdtools.layout import DiskType, build_footer
 
 WINDOWS = {"creator_application": b"win "}
 DYNAMIC = Recipe("A" * 9 + "-" * 7, footer=WINDOWS)
@@ -515,6 +515,18 @@ def test_a_fixed_disk_is_measured_where_it_lies(tmp_path: Path) -> None:
     path = place(tmp_path / "disk.vhd", recipe)
     for options in ({}, {"fixed_base": "start"}, {"fixed_base": "end"}):
         assert inspect(path, **options).allocated_bytes == 8 * 512  # type: ignore[arg-type]
+
+
+def test_what_lies_before_a_fixed_disk_is_not_its_own(tmp_path: Path) -> None:
+    size, surplus = 1 << 20, 1 << 16
+    path = tmp_path / "disk.vhd"
+    with path.open("wb") as file:
+        file.write(b"x" * surplus)
+        file.seek(surplus + size)  # the rest is a hole
+        recipe = Recipe("", disk_type=DiskType.FIXED, size=size, footer=WINDOWS)
+        file.write(build_footer(footer_of(recipe)))
+    assert inspect(path, fixed_base="start").allocated_bytes == surplus
+    assert inspect(path, fixed_base="end").allocated_bytes == 0
 
 
 def test_a_share_has_no_blank() -> None:

@@ -56,6 +56,14 @@ def test_a_good_blob_has_no_findings() -> None:
     assert inspection.allocated_bytes == 20 << 20  # the footer is not the disk's
 
 
+def test_a_footer_is_not_held_of_the_disk() -> None:
+    empty = Recipe(40960 * "0", disk_type=DiskType.FIXED, footer={"creator_application": b"win "})
+    inspection = look(blob_of(build(empty)))
+    assert inspection.remote is not None
+    assert inspection.remote.range_bytes == 512
+    assert inspection.allocated_bytes == 0
+
+
 def test_little_of_the_blob_is_read() -> None:
     target = blob_of(build(WHOLE))
     read = []

@@ -13,7 +13,7 @@ from click.testing import CliRunner, Result
 
 import vhdtools
 from tests.pageblob_server import PageBlobServer
-from tests.support.build_vhd import Recipe, place
+from tests.support.build_vhd import Recipe, build, place
 from tests.support.doubles import MemoryImage
 from tests.support.partition_tables import mbr
 from tests.support.uploads import dynamic
@@ -183,3 +183,15 @@ def test_a_blob_is_judged_as_it_is(server: PageBlobServer, disk: Path) -> None:
     assert " of it in the blob (" in " ".join(found.stdout.split())
     assert "held in the blob" in found.stdout
     assert "file" not in found.stdout.partition("Findings")[0]
+
+
+def test_a_dynamic_disk_in_a_blob_is_no_managed_disk(server: PageBlobServer) -> None:
+    """Though vhdtool would make one of the same file."""
+    recipe = Recipe("A" * 40960, block_size=2 << 20, footer={"creator_application": b"win "})
+    data = build(recipe)
+    server.create_blob("disks/disk.vhd", len(data), (0, data))
+    url = server.blob_url("disks/disk.vhd")
+    assert run("inspect", url, "--require", "page-blob").exit_code == 0
+    found = run("inspect", url, "--require", "managed-disk")
+    assert found.exit_code == 1
+    assert "not ready for managed-disk: requires a fixed disk, found dynamic" in found.stderr
