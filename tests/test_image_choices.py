@@ -487,3 +487,10 @@ def test_which_of_two_footers_counts_is_told(tmp_path: Path) -> None:
 def test_footers_of_one_disk_are_no_choice(tmp_path: Path) -> None:
     path = place(tmp_path / "disk.vhd", Recipe("A" * 16, copy={"timestamp": 5}))
     assert inspect(path).reading.footer is None
+
+
+@pytest.mark.parametrize("block_size", [0, 1, 2**32 - 1])
+def test_an_impossible_block_size_decides_nothing(block_size: int, tmp_path: Path) -> None:
+    recipe = Recipe("A" * 16, footer=BY_GEOMETRY, header={"block_size": block_size})
+    findings = inspect(place(tmp_path / "disk.vhd", recipe)).findings
+    assert "block-size" in [finding.code for finding in findings]

@@ -182,7 +182,7 @@ class _Sizes:
             return self._made(self._habit, "creator")
         header = self._structure.header
         large, small = self._sizes[self._large], self._sizes[self._small]
-        if header is None:
+        if header is None or not header.block_size:
             return self._made(self._small, "creator")
         if header.max_table_entries * header.block_size < large:
             # Of a BAT that is too small, blocks behind the smaller size must not be lost unsaid.
