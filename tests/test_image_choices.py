@@ -212,6 +212,19 @@ def test_blocks_behind_the_size_that_a_bat_has_room_for_are_not_lost_unsaid(
         assert image.virtual_size == SMALL * SECTOR
 
 
+def test_data_in_the_block_across_the_geometrys_end_is_not_lost_unsaid(tmp_path: Path) -> None:
+    geometry = 60  # sectors, of which a block has 8: the last block reaches 4 sectors further
+    shape = {**SHAPE, "sectors_per_track": geometry // 4, "current_size": LARGE * SECTOR}
+    held = dynamic("A" * 8 + "-" * 53 + "Z", **shape)
+    with pytest.raises(DamagedImageError, match=r"the BAT has .* entries"):
+        open_image(write(tmp_path / "data.vhd", held))
+    with open_image(tmp_path / "data.vhd", size_rule="geometry") as image:
+        assert image.virtual_size == geometry * SECTOR
+    nothing = dynamic("A" * 8 + "-" * 51 + "Z00", **shape)
+    with open_image(write(tmp_path / "zeros.vhd", nothing)) as image:
+        assert image.virtual_size == geometry * SECTOR
+
+
 def test_a_childs_size_is_found_in_its_parents_data(tmp_path: Path) -> None:
     place(tmp_path / "parent.vhd", Recipe(DATA))
     child = child_of("parent.vhd", "-" * LARGE)

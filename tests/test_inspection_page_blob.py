@@ -108,6 +108,11 @@ def test_a_lease_is_told() -> None:
     target = blob_of(build(WHOLE))
     target.acquire_lease("somebody")
     assert codes(look(target)) == ["blob-leased"]
+    assert "without an end" not in look(target).findings[0].message
+    target.leased_forever = True
+    inspection = look(target)
+    assert "without an end" in inspection.findings[0].message
+    assert inspection.to_json()["remote"]["leased_forever"] is True
 
 
 def test_an_empty_blob_is_told() -> None:

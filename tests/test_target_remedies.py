@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 from collections.abc import Iterator
 from datetime import datetime, timezone
+from pathlib import Path
 
 import click
 import pytest
 
+import vhdtools
 from vhdtools.cli import main
 from vhdtools.target import remedies
 from vhdtools.target.access_meanings import ACCESS_CODES, ACCESS_DETAILS
@@ -18,6 +21,8 @@ from vhdtools.target.denial import Attempt, why_denied
 from vhdtools.target.service_errors import command_names
 from vhdtools.target.service_meanings import BY_CODE, BY_STATUS, FAILING, UNCONFIRMED
 
+PACKAGE = Path(vhdtools.__file__).parent
+MODULES = sorted(PACKAGE.rglob("*.py"))
 NOW = datetime(2024, 5, 17, 12, 0, tzinfo=timezone.utc)
 ACCOUNT = "https://acct.blob.core.windows.net"
 PLACES = (
@@ -36,6 +41,7 @@ AZ: dict[str, set[str]] = {
     "login": set(),
     "account list": {"--query", "--output"},
     "disk create": _DISK | {"--upload-type", "--upload-size-bytes"},
+    "disk revoke-access": _DISK,
     "disk grant-access": _DISK | {"--access-level", "--duration-in-seconds"},
     "storage account create": {"--name", "--resource-group", "--kind", "--sku"},
     "storage account show": {"--name", "--query"},
@@ -98,6 +104,29 @@ def test_commands_can_be_pasted(remedy: str, place: BlobAddress) -> None:
         else:
             assert words[0] == "az"
             _check_az(words[1:])
+
+
+_AZ_COMMAND = re.compile(r"\baz (account|disk|login|storage|vm)\b")
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_no_text_has_a_command_outside_of_backquotes(module: Path) -> None:
+    tree = ast.parse(module.read_text(encoding="utf-8"))
+    docstrings = {
+        id(node.value)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(tree):
+        if id(node) in docstrings or not isinstance(node, (ast.Constant, ast.JoinedStr)):
+            continue
+        parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+        texts = [part.value if isinstance(part, ast.Constant) else "…" for part in parts]
+        whole = "".join(text for text in texts if isinstance(text, str))
+        is_pattern = "|" in whole
+        # The parts of a joined text come alone, too: those have one backquote of a pair.
+        if whole.count("`") % 2 == 0 and not is_pattern:
+            assert not _AZ_COMMAND.search(re.sub("`[^`]*`", "", whole)), whole
 
 
 def _check_az(words: list[str]) -> None:

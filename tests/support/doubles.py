@@ -113,6 +113,7 @@ class MemoryTarget:
         self.metadata: dict[str, str] = {}
         self.lease_id: str | None = None
         self.md5: bytes | None = None
+        self.leased_forever = False
         self.finished = False
         self.confirms = True
         self.writes: list[PageRange] = []
@@ -153,6 +154,7 @@ class MemoryTarget:
                 self.lease_id is not None,
                 content_md5=self.md5,
                 last_modified=self.modified,
+                leased_forever=self.leased_forever,
             )
         )
         self.after("state", 0)

@@ -184,8 +184,8 @@ def _guest(chain: Chain, rules: Rules) -> _Image | None:
         ):
             return None
         large = min(large, link.structure.data_end)
-    elif large > len(link.structure.bat) * link.structure.header.block_size:
-        return None
+    else:
+        large = min(large, len(link.structure.bat) * link.structure.header.block_size)
     return _Image(image_of(chain, large, bitmap_rule=rules.bitmap_rule, unsure="data"))
 
 

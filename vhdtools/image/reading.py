@@ -184,12 +184,10 @@ class _Sizes:
         large, small = self._sizes[self._large], self._sizes[self._small]
         if header is None or not header.block_size:
             return self._made(self._small, "creator")
-        if header.max_table_entries * header.block_size < large:
-            # Of a BAT that is too small, blocks behind the smaller size must not be lost unsaid.
-            behind = next(
-                allocated_blocks(self._structure.bat, -(-small // header.block_size)), None
-            )
-            if behind is not None and self._large == "current":
+        room = header.max_table_entries * header.block_size
+        if room < large:
+            # With a BAT that is too small, data beyond the smaller size must not be lost unsaid.
+            if self._large == "current" and self._holds_data(small, room, header.block_size):
                 return self._made(self._large, "data")
             return self._made(self._small, "room")
         table = self._table()
@@ -237,6 +235,13 @@ class _Sizes:
             f"the partition table ends at {_NAMES[self._small].rstrip(',')}, {_size(small)}, and "
             f"there is data up to {_NAMES[self._large].rstrip(',')}, {_size(large)}",
         )
+
+    def _holds_data(self, start: int, end: int, block_size: int) -> bool:
+        """Whether there may be data from `start` to `end`; whole blocks count as data."""
+        blocks = allocated_blocks(self._structure.bat, -(-start // block_size))
+        if next(blocks, None) is not None:
+            return True
+        return start < end and self._guest is not None and self._guest.may_hold_data(start, end)
 
     def _table(self) -> PartitionEnd | None:
         if self._guest is None or self._sizes[self._small] < PARTITION_HEAD:

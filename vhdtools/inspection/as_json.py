@@ -259,6 +259,7 @@ def _remote(inspection: Inspection) -> dict[str, Any] | None:
         return None
     return {
         "leased": state.leased,
+        "leased_forever": state.leased_forever,
         "page_ranges": state.range_count,
         "page_range_bytes": state.range_bytes,
         "checkpoint": state.checkpoint,

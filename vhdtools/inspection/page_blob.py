@@ -50,6 +50,11 @@ class BlobState(Protocol):
         ...
 
     @property
+    def leased_forever(self) -> bool:
+        """Whether that lease has no end."""
+        ...
+
+    @property
     def content_md5(self) -> bytes | None:
         """The MD5 that somebody recorded."""
         ...
@@ -128,6 +133,7 @@ def _inspect(
     number, held, in_disk = _sums(ranges, structure.data_end)
     remote = RemoteState(
         state.leased,
+        state.leased_forever,
         number,
         held,
         marks.checkpoint,
@@ -237,7 +243,10 @@ def _check_remote(state: RemoteState) -> Iterator[Finding]:
             state.checkpoint,
         )
     if state.leased:
-        yield kinds.BLOB_LEASED.found("somebody holds a lease on the blob")
+        endless = " without an end, as Azure does on the disk of a virtual machine"
+        yield kinds.BLOB_LEASED.found(
+            f"somebody holds a lease on the blob{endless if state.leased_forever else ''}"
+        )
     if not state.range_count:
         yield kinds.BLOB_EMPTY.found("the blob has no page ranges: nothing was written to it")
 

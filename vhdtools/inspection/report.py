@@ -38,11 +38,13 @@ class Ancestor:
 class RemoteState:
     """What only a disk that already is in a page blob has.
 
+    `leased_forever`: whether the lease has no end, as that of a virtual machine's disk has none.
     `range_count` page ranges hold `range_bytes` bytes. `checkpoint` is how far an unfinished
     upload of vhdtools came, in bytes, `crc64` the CRC-64 that a finished one left (None: none).
     """
 
     leased: bool
+    leased_forever: bool
     range_count: int
     range_bytes: int
     checkpoint: int | None

@@ -15,6 +15,7 @@ from vhdtools.ranges import PageRange
 from vhdtools.target.blob_session import BlobSession
 from vhdtools.target.page_blob import PageBlob
 from vhdtools.target.page_target import TargetCapabilities, TargetState, check_range
+from vhdtools.target.remedies import READABLE_DISK
 
 __all__ = ["ManagedDiskTarget"]
 
@@ -83,8 +84,7 @@ class ManagedDiskTarget:
             raise TargetRefusedError(
                 self.name,
                 "a managed disk cannot be read through its upload SAS",
-                "When its upload is done, end it with az disk revoke-access; then get a URL that "
-                "can be read: az disk grant-access --access-level Read.",
+                READABLE_DISK,
                 offset,
             )
         self._blob.read_into(offset, memoryview(buffer))

@@ -166,6 +166,7 @@ def check_size(target: PageTarget, size: int) -> None:
         raise TargetRefusedError(
             target.name,
             f"a page blob has at most {most:,} bytes, and this would have {size:,}",
-            "Upload it to a managed disk, which takes up to 32 TiB: az disk create "
-            f"--upload-type Upload --upload-size-bytes {size}.",
+            "Upload it to a managed disk, which holds up to 32 TiB. This creates one: `az disk "
+            f"create --upload-type Upload --upload-size-bytes {size} --resource-group GROUP "
+            "--name DISK`.",
         )

@@ -20,6 +20,7 @@ __all__ = [
     "OTHER_ACCOUNT",
     "OTHER_WRITER",
     "PAGE_BLOB_OF_IT",
+    "READABLE_DISK",
     "REPORT",
     "ROLE",
     "Meaning",
@@ -68,6 +69,11 @@ PAGE_BLOB_OF_IT = (
     "of what is there, download it: `az storage blob download {place} --container-name "
     "{container} --name={blob} --file {file}`, then upload it under another name: `vhdtool upload "
     "{file} {new_url}`."
+)
+READABLE_DISK = (
+    "When its upload is done, end it: `az disk revoke-access --resource-group GROUP --name DISK`. "
+    "This gives a URL that can be read: `az disk grant-access --access-level Read "
+    "--duration-in-seconds 86400 --resource-group GROUP --name DISK`."
 )
 DISK_ACCESS = (
     "Get a new upload SAS: `az disk grant-access --access-level Write --duration-in-seconds 86400 "

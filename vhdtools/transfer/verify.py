@@ -19,6 +19,7 @@ from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, parse_footer
 from vhdtools.progress import NoProgress, Progress
 from vhdtools.ranges import PAGE, PageRange, RangeList, align_up
 from vhdtools.target.page_target import PageTarget, TargetState
+from vhdtools.target.remedies import READABLE_DISK
 from vhdtools.transfer.checkpoint import OWNER_KEY, Checkpoint
 from vhdtools.transfer.compare import Comparer, comparisons
 from vhdtools.transfer.connection import Connection
@@ -128,8 +129,7 @@ def readable_state(connection: Connection) -> TargetState:
         raise UsageError(
             target.name,
             "what is written here cannot be read back with these credentials",
-            "End the disk's upload (az disk revoke-access), then verify the URL that "
-            "az disk grant-access --access-level Read gives.",
+            READABLE_DISK,
         )
     try:
         state = connection.state()
