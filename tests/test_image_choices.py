@@ -19,7 +19,7 @@ from tests.support.recipes import assert_reads, dynamic_recipes
 from vhdtools.errors import DamagedImageError, UsageError
 from vhdtools.image import DiskImage
 from vhdtools.image import open as open_image
-from vhdtools.image.partition_end import PartitionEnd, is_backup_header, partition_end
+from vhdtools.image.partitions import PartitionEnd, is_backup_header, partition_end
 from vhdtools.image.reading import reading_of
 from vhdtools.inspection import Level, inspect
 from vhdtools.layout import DiskType

@@ -7,7 +7,7 @@ of its argument, the command line of its option, in the command that the user ty
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "BASE_END",
@@ -26,8 +26,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
-class Rerun:
+class Rerun(NamedTuple):
     """A way for the same call to succeed: made again, with one more argument.
 
     `when` it is right, as a clause; `argument` as Python writes it; `options` of the command line

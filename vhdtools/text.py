@@ -5,9 +5,10 @@ Everything that leaves vhdtools passes `redact`: messages, log records, JSON, `r
 
 from __future__ import annotations
 
-import html
 import re
 import shlex
+from functools import cache
+from typing import NamedTuple
 from urllib.parse import unquote
 
 __all__ = ["holds_secret", "name_bytes", "printable", "redact", "shell_quoted"]
@@ -53,46 +54,58 @@ _KEY = r"(?:[A-Za-z0-9+/_-]|%(?:25)*2[BF]){86}(?:==|(?:%(?:25)*3D){2})"
 # A JSON web token: two objects in base64, and a signature.
 _JWT = r"(?:\beyJ[A-Za-z0-9_-]{20,}|eyJ[A-Za-z0-9_-]{8,}=*(?=\.eyJ))(?:=*\.[A-Za-z0-9_-]*)*"
 
-_REDACTED = (
+
+class _Form(NamedTuple):
+    """How a secret looks; none is in a case-folded text without one of the `hints`."""
+
+    hints: tuple[str, ...]
+    pattern: str
+    replacement: str = "REDACTED"
+
+
+_FORMS = (
     # NAME=value, 'NAME': 'value', "NAME": "value"; up to what ends a value or the URL it is in.
-    (
-        re.compile(
-            rf"((?:{_NAMES})(?:[\"']?\s*{_EQUALS}|[\"']\s*:)\s*\\?[\"']?)"
-            r"[A-Za-z0-9+/%_=-][^\s'\"<>;,]*",
-            re.IGNORECASE,
-        ),
+    _Form(
+        ("sig", "key", "secret", "password", "token"),
+        rf"(?i)((?:{_NAMES})(?:[\"']?\s*{_EQUALS}|[\"']\s*:)\s*\\?[\"']?)"
+        r"[A-Za-z0-9+/%_=-][^\s'\"<>;,]*",
         r"\1REDACTED",
     ),
-    (
-        re.compile(r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s'\",;]+"),
+    _Form(
+        ("authorization",),
+        r"(?i)(authorization[\"']?\s*[:=]\s*[\"']?\w+\s+)[^\s'\",;]+",
         r"\1REDACTED",
     ),
     # A word such as "Basic authentication" is no credential: that has a digit, or mixed case.
-    (
-        re.compile(
-            r"\b((?i:bearer|sharedkey(?:lite)?|basic)(?:\s|%20)+)"
-            r"(?=\S*(?:\d|=|[a-z]\S*[A-Z]))[^\s'\",;]{6,}"
-        ),
+    _Form(
+        ("bearer", "sharedkey", "basic"),
+        r"\b((?i:bearer|sharedkey(?:lite)?|basic)(?:\s|%20)+)"
+        r"(?=\S*(?:\d|=|[a-z]\S*[A-Z]))[^\s'\",;]{6,}",
         r"\1REDACTED",
     ),
-    (re.compile(_KEY, re.IGNORECASE), "REDACTED"),
-    (re.compile(_JWT), "REDACTED"),
+    _Form(("==", "3d"), rf"(?i){_KEY}"),
+    _Form(("eyj",), _JWT),
     # User and password in a URL; of wasbs://CONTAINER@HOST it is the container.
-    (re.compile(r"(?<!wasb://|abfs://)(?<!wasbs://|abfss://)(?<=://)[^/@\s]+(?=@)"), "REDACTED"),
+    _Form(("@",), r"(?<!wasb://|abfs://)(?<!wasbs://|abfss://)(?<=://)[^/@\s]+(?=@)"),
 )
 
 
 def redact(text: str) -> str:
     """`text` with signatures, account keys, tokens and URLs' passwords replaced by REDACTED."""
-    for pattern, replacement in _REDACTED:
-        text = pattern.sub(replacement, text)
+    folded = text.casefold()
+    for form in _FORMS:
+        # Nearly all texts hold nothing, and the patterns are dear to compile and to search by.
+        if any(hint in folded for hint in form.hints):
+            text = _compiled(form.pattern).sub(form.replacement, text)
     return text
 
 
-_SECRET = re.compile(
+_SECRET = (
     rf"(?i:sig\s*=|[\"']sig[\"']\s*:|(?:account|storage)_?key\s*=|shared_?access_?(?:signature|key)\b|{_KEY})"
     rf"|(?i:\bbearer\s+[\w.~+/=-]{{16,}})|{_JWT}"
 )
+_SECRET_HINTS = ("sig", "key", "bearer", "==", "3d", "eyj")
+_ESCAPES = ("%", "&")
 
 
 def holds_secret(text: str) -> bool:
@@ -101,10 +114,27 @@ def holds_secret(text: str) -> bool:
     Also where it was escaped for a URL or for HTML, or has blanks or quotation marks within.
     """
     for _ in range(4):
-        if _SECRET.search(text):
+        if _looks_secret(text):
             return True
+        if not any(escape in text for escape in _ESCAPES):
+            break
+        import html  # its table of entities takes as long to load as inspecting a disk
+
         plain = html.unescape(unquote(text))
         if plain == text:
             break
         text = plain
-    return _SECRET.search(re.sub(r"[\s\"'\\]", "", text)) is not None
+    return _looks_secret(re.sub(r"[\s\"'\\]", "", text))
+
+
+def _looks_secret(text: str) -> bool:
+    folded = text.casefold()
+    return (
+        any(hint in folded for hint in _SECRET_HINTS)
+        and _compiled(_SECRET).search(text) is not None
+    )
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
+from typing import NamedTuple
 
 from vhdtools.image.batmap import is_called_full
 from vhdtools.image.blocks import first_data
@@ -23,8 +23,7 @@ _SAMPLES = 1024
 _READ_AT_MOST = 64 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class BitmapSample:
+class BitmapSample(NamedTuple):
     """What was seen in some of the blocks.
 
     `empty_over_data` have no bit set and hold data, the first of them in block `first_block`, at

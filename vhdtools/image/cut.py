@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.partitions import Bytes, find_backup_gpt, find_partition_table
 from vhdtools.ranges import align_down
@@ -15,8 +15,7 @@ _FOOTER = 512
 _VHD_SUFFIXES = (".vhd", ".avhd")
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
+class Cut(NamedTuple):
     """`problem` says how it shows; `missing` is how many bytes lack, None where that is unknown."""
 
     problem: str

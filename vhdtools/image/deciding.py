@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.assembling import image_of
 from vhdtools.image.batmap import blocks_called_full
@@ -35,8 +36,7 @@ _LOOKED_AT = 256 << 20
 _PIECE = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(NamedTuple):
     """What the user said of how to read a disk; the options of `vhdtools.open`."""
 
     size_rule: SizeRule = "auto"

@@ -6,7 +6,8 @@ a copy at byte 0. The end footer counts where it is valid, else the copy; see `c
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 from vhdtools.image.source import Readable
 from vhdtools.layout import FOOTER_COOKIE, FOOTER_SIZE, DiskType, Footer, parse_footer
@@ -34,8 +35,7 @@ _SHORT_FOOTER_SIZE = 511
 _OLD_TAPDISKS = (0x0000_0001, 0x0001_0001)
 
 
-@dataclass(frozen=True, slots=True)
-class FoundFooter:
+class FoundFooter(NamedTuple):
     """A footer and where it is: `offset` and `size` (512, or 511 of old Virtual PC) in bytes."""
 
     offset: int

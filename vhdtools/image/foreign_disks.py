@@ -11,8 +11,8 @@ import re
 import struct
 import uuid
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.partitions import Bytes
 
@@ -26,8 +26,7 @@ _MAX_ENTRIES = 2047  # of a VHDX's region table and metadata table alike
 _FIXED_VHD = "-O vpc -o subformat=fixed,force_size=on"
 
 
-@dataclass(frozen=True, slots=True)
-class State:
+class State(NamedTuple):
     """What is special about a disk image: `about` it, in words, and what `to_do` (see `Mark`)."""
 
     about: str

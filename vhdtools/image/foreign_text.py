@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = ["TextKind", "recognize_text"]
 
@@ -18,8 +18,7 @@ _AGAIN = "The download did not bring the disk: see what the message says, and do
 _NOT_A_DISK = "Name a disk image."
 
 
-@dataclass(frozen=True, slots=True)
-class TextKind:
+class TextKind(NamedTuple):
     """`format` in a word, `name` with an article, and what `to_do`."""
 
     format: str
@@ -34,23 +33,22 @@ _LFS = TextKind(
 )
 _OVF = TextKind("ovf", "an OVF descriptor", "Name one of the disks that it describes.")
 _HTML = TextKind("html", "an HTML page", _AGAIN)
-_KINDS = (
-    (re.compile(r"version https://git-lfs\.github\.com/spec/"), _LFS),
-    (re.compile(r"<(?:\?xml\b[^>]*>\s*<)?(?:\w+:)?Envelope\b"), _OVF),
-    (re.compile(r"<(?:!doctype html|html)\b", re.IGNORECASE), _HTML),
-    (re.compile(r"<\?xml\b"), TextKind("xml", "an XML document", _NOT_A_DISK)),
-    (re.compile(r"[{\[]\s*[\"{\[\]}]"), TextKind("json", "JSON text", _AGAIN)),
-    (re.compile(r"#!"), TextKind("script", "a script", _NOT_A_DISK)),
+_KINDS = (  # compiled when they are needed, which is rarely
+    (r"version https://git-lfs\.github\.com/spec/", _LFS),
+    (r"<(?:\?xml\b[^>]*>\s*<)?(?:\w+:)?Envelope\b", _OVF),
+    (r"(?i)<(?:!doctype html|html)\b", _HTML),
+    (r"<\?xml\b", TextKind("xml", "an XML document", _NOT_A_DISK)),
+    (r"[{\[]\s*[\"{\[\]}]", TextKind("json", "JSON text", _AGAIN)),
+    (r"#!", TextKind("script", "a script", _NOT_A_DISK)),
     (
-        re.compile(
-            r"(?:--[^\n]*\n|\s)*(?:library\s+\w+\s*;|use\s+[\w.]+\s*;|entity\s+\w+\s+is\b"
-            r"|package\s+(?:body\s+)?\w+\s+is\b|architecture\s+\w+\s+of\b)",
-            re.IGNORECASE,
+        (
+            r"(?i)(?:--[^\n]*\n|\s)*(?:library\s+\w+\s*;|use\s+[\w.]+\s*;|entity\s+\w+\s+is\b"
+            r"|package\s+(?:body\s+)?\w+\s+is\b|architecture\s+\w+\s+of\b)"
         ),
         TextKind("vhdl", "VHDL source text", _NOT_A_DISK),
     ),
 )
-_ERROR_CODE = re.compile(r"<Error>\s*<Code>\s*(\w{1,64})\s*</Code>")
+_ERROR_CODE = r"<Error>\s*<Code>\s*(\w{1,64})\s*</Code>"
 _TEXT = TextKind("text", "a text file", _NOT_A_DISK)
 
 
@@ -60,11 +58,11 @@ def recognize_text(head: bytes, tail: bytes) -> TextKind | None:
     if text is None or (b"\0" in tail and b"\0" not in head[:_LOOKED_AT]):
         return None
     text = text.lstrip()
-    error = _ERROR_CODE.search(text)
+    error = re.search(_ERROR_CODE, text)
     if error is not None:
         name = f"an error message in XML ({error[1]})"
         return TextKind("xml", name, _AGAIN)
-    return next((kind for pattern, kind in _KINDS if pattern.match(text)), _TEXT)
+    return next((kind for pattern, kind in _KINDS if re.match(pattern, text)), _TEXT)
 
 
 def _decoded(head: bytes) -> str | None:

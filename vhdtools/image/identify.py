@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.cut import find_cut
 from vhdtools.image.recognizer import Recognized, recognize
@@ -21,8 +21,7 @@ _SPLIT = (
 _IN_A_BLOB = "A blob can hold it, but no disk can be made of it: upload a VHD."
 
 
-@dataclass(frozen=True, slots=True)
-class NoVhd:
+class NoVhd(NamedTuple):
     """Why a file is no VHD: the finding's `code`, the `problem`, where, and what to do.
 
     `format` is the name of the format that it is in, None where that is unknown.

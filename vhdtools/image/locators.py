@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from vhdtools.image.source import Readable
 from vhdtools.layout import DynamicHeader, ParentLocator
@@ -15,8 +16,7 @@ MAX_LOCATOR_DATA = 64 * 1024
 _ENCODINGS = {b"W2ku": "utf-16-le", b"W2ru": "utf-16-le", b"MacX": "utf-8"}
 
 
-@dataclass(frozen=True, slots=True)
-class ParentName:
+class ParentName(NamedTuple):
     """The dynamic disk header's parent name.
 
     `raw` is its 512 bytes, `text` what they say ("" where they cannot be decoded), `encoding`

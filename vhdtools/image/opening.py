@@ -17,7 +17,6 @@ from vhdtools.image.assembling import Unsure, image_of
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.deciding import Rules, decide_chain
 from vhdtools.image.disk_image import DiskImage
-from vhdtools.image.identify import identify
 from vhdtools.image.parents import ParentSearch
 from vhdtools.image.reading import BitmapRule, FixedBase
 from vhdtools.image.size import SizeRule
@@ -142,6 +141,8 @@ def open_chain(
 
 def unrecognized(source: Source) -> ImageError:
     """The error for a file without a footer: it says what the file is, where that can be seen."""
+    from vhdtools.image.identify import identify  # of no use for a disk that opens
+
     found = identify(source, source.path)
     return UnrecognizedImageError(str(source.path), found.problem, found.remedy)
 

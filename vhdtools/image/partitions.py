@@ -1,27 +1,40 @@
-"""Partition tables, as far as they say where the disk ends: MBR and GPT, in any sector size.
+"""Where partition tables say that a disk ends: MBR and GPT, in any sector size.
 
-Source: UEFI specification 2.10, section 5 (GUID Partition Table). What a table says of the disk's
-size is compared, and never read by. A GPT header's numbers count only with its right checksum.
+What a table says of the disk's size is compared, and never read by. A GPT header's numbers count
+only with its right checksum.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, NamedTuple, Protocol, TypeAlias
 
-__all__ = ["GptHeader", "PartitionTable", "find_backup_gpt", "find_partition_table"]
+from vhdtools.image.partition_tables import (
+    GPT_SIGNATURE,
+    PROTECTIVE,
+    SECTOR_SIZES,
+    MbrEntry,
+    gpt_header,
+    mbr_entries,
+)
+
+__all__ = [
+    "PARTITION_HEAD",
+    "Bytes",
+    "PartitionEnd",
+    "PartitionTable",
+    "find_backup_gpt",
+    "find_partition_table",
+    "is_backup_header",
+    "partition_end",
+]
 
 Scheme: TypeAlias = Literal["mbr", "gpt"]
 
-_SECTOR_SIZES = (512, 4096)
-_GPT = struct.Struct("<8sIIIIQQQQ")
-_GPT_MARK = b"EFI PART"
-_MIN_GPT, _MAX_GPT = 92, 512
-_PROTECTIVE = 0xEE
-_ANY_SIZE = 0xFFFF_FFFF
-_ENTRY = struct.Struct("<B3sB3sII")
+PARTITION_HEAD = 1024
+"""As many bytes of a disk's start as `partition_end` looks at: the MBR and the GPT header."""
+
+_SECTOR = 512
+_ANY_SIZE = 0xFFFF_FFFF  # of a protective partition: more than it can say
 _BOOT_SECTORS = ((3, b"NTFS    "), (3, b"EXFAT   "), (54, b"FAT"), (82, b"FAT32"))
 
 
@@ -38,16 +51,7 @@ class Bytes(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class GptHeader:
-    """A GPT header whose checksum is right: its own place and the other one's, in sectors."""
-
-    my_lba: int
-    alternate_lba: int
-
-
-@dataclass(frozen=True, slots=True)
-class PartitionTable:
+class PartitionTable(NamedTuple):
     """A partition table at a disk's start.
 
     `end` is the first byte after the disk by a GPT (None: the GPT is too damaged to say), or
@@ -61,60 +65,78 @@ class PartitionTable:
 
 def find_partition_table(disk: Bytes, base: int = 0) -> PartitionTable | None:
     """The table of the disk that begins at byte `base`: GPT before MBR, 512-byte sectors first."""
-    start = disk.read(base, max(0, min(disk.size - base, 2 * _SECTOR_SIZES[-1])))
-    entries = _mbr_entries(start[:512])
-    for sector in _SECTOR_SIZES:
-        if not start.startswith(_GPT_MARK, sector):
+    start = disk.read(base, max(0, min(disk.size - base, 2 * SECTOR_SIZES[-1])))
+    entries = _partitions(start[:_SECTOR])
+    for sector in SECTOR_SIZES:
+        if not start.startswith(GPT_SIGNATURE, sector):
             continue
-        header = _gpt_header(start[sector : sector + _MAX_GPT])
-        if header is not None and header.my_lba == 1:
-            return PartitionTable("gpt", sector, (header.alternate_lba + 1) * sector)
+        header = gpt_header(start[sector:])
+        if header is not None and header.own == 1:
+            return PartitionTable("gpt", sector, (header.other + 1) * sector)
         return PartitionTable("gpt", sector, _protected_end(entries, sector))
-    ends = [(first + count) * 512 for kind, first, count in entries if kind != _PROTECTIVE]
-    return PartitionTable("mbr", 512, max(ends)) if ends else None
+    ends = [(part.first + part.sectors) * _SECTOR for part in entries if part.kind != PROTECTIVE]
+    return PartitionTable("mbr", _SECTOR, max(ends)) if ends else None
 
 
 def find_backup_gpt(disk: Bytes, end: int) -> PartitionTable | None:
     """The backup GPT in the last sector before byte `end`: the table's end is by its own word."""
-    for sector in _SECTOR_SIZES:
+    for sector in SECTOR_SIZES:
         if end < sector:
             continue
-        header = _gpt_header(disk.read(end - sector, min(sector, _MAX_GPT)))
-        if header is not None and header.alternate_lba == 1:
-            return PartitionTable("gpt", sector, (header.my_lba + 1) * sector)
+        header = gpt_header(disk.read(end - sector, _SECTOR))
+        if header is not None and header.other == 1:
+            return PartitionTable("gpt", sector, (header.own + 1) * sector)
     return None
 
 
-def _gpt_header(data: bytes) -> GptHeader | None:
-    if len(data) < _MIN_GPT or not data.startswith(_GPT_MARK):
-        return None
-    _, _, size, checksum, _, my_lba, alternate, _, _ = _GPT.unpack_from(data)
-    if not _MIN_GPT <= size <= len(data):
-        return None
-    if zlib.crc32(data[:16] + bytes(4) + data[20:size]) != checksum:
-        return None
-    return GptHeader(my_lba, alternate)
+class PartitionEnd(NamedTuple):
+    """A partition table reaches to byte `end` of the disk; `table` is "GPT" or "MBR".
+
+    Of a GPT that is the end of the disk (its backup header lies in the last sector), of an MBR the
+    end of its last partition, behind which the disk may have more.
+    """
+
+    table: str
+    end: int
 
 
-def _protected_end(entries: list[tuple[int, int, int]], sector: int) -> int | None:
+def partition_end(head: bytes) -> PartitionEnd | None:
+    """What the first `PARTITION_HEAD` bytes of a disk say; None without a partition table.
+
+    A GPT says it in its header, or, where that is damaged, in the protective MBR in front of it.
+    """
+    header = gpt_header(head[_SECTOR:])
+    if header is not None and header.own == 1 and header.other > 1:
+        return PartitionEnd("GPT", (header.other + 1) * _SECTOR)
+    is_gpt = head.startswith(GPT_SIGNATURE, _SECTOR)
+    ends = [
+        (part.first + part.sectors) * _SECTOR
+        for part in _partitions(head[:_SECTOR])
+        if (part.kind == PROTECTIVE) == is_gpt and part.sectors != _ANY_SIZE
+    ]
+    return PartitionEnd("GPT" if is_gpt else "MBR", max(ends)) if ends else None
+
+
+def is_backup_header(sector: bytes, size: int) -> bool:
+    """Whether `sector` may be a GPT's backup header, in the last sector of a disk of `size`."""
+    if not sector.startswith(GPT_SIGNATURE):
+        return False
+    found = gpt_header(sector)
+    return found is None or ((found.own + 1) * _SECTOR == size and found.other == 1)
+
+
+def _protected_end(entries: list[MbrEntry], sector: int) -> int | None:
     """The disk's end by the protective MBR of a GPT, whose entry covers all of it."""
     ends = [
-        (first + count) * sector
-        for kind, first, count in entries
-        if kind == _PROTECTIVE and first == 1 and count != _ANY_SIZE
+        (part.first + part.sectors) * sector
+        for part in entries
+        if part.kind == PROTECTIVE and part.first == 1 and part.sectors != _ANY_SIZE
     ]
     return max(ends) if ends else None
 
 
-def _mbr_entries(sector: bytes) -> list[tuple[int, int, int]]:
-    """Type, first sector and count of each partition; none for a file system's boot sector."""
-    if sector[510:512] != b"\x55\xaa" or any(
-        sector.startswith(mark, at) for at, mark in _BOOT_SECTORS
-    ):
+def _partitions(sector: bytes) -> list[MbrEntry]:
+    """The partitions of an MBR; none of a file system's boot sector."""
+    if any(sector.startswith(mark, at) for at, mark in _BOOT_SECTORS):
         return []
-    entries = [_ENTRY.unpack_from(sector, 446 + 16 * number) for number in range(4)]
-    if any(entry[0] not in (0x00, 0x80) for entry in entries):
-        return []
-    return [
-        (kind, first, count) for _, _, kind, _, first, count in entries if kind and first and count
-    ]
+    return [part for part in mbr_entries(sector) if part.first and part.sectors]

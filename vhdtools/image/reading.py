@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
-from vhdtools.image.partition_end import (
+from vhdtools.image.partitions import (
     PARTITION_HEAD,
     PartitionEnd,
     is_backup_header,

@@ -6,12 +6,9 @@ header says of the state of a disk image) and `foreign_text`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from vhdtools.image.filling import fill
-from vhdtools.image.foreign_disks import STATES
-from vhdtools.image.foreign_text import recognize_text
 from vhdtools.image.partitions import Bytes
 from vhdtools.image.signatures import HEAD_BYTES, MARKS, TRAILER_MARKS, Family, Mark
 from vhdtools.ranges import align_up
@@ -25,8 +22,7 @@ _TAR_EXTENSIONS = (b"x", b"g", b"L", b"K")
 """Headers in front of a file's own, of pax and GNU tar."""
 
 
-@dataclass(frozen=True, slots=True)
-class Recognized:
+class Recognized(NamedTuple):
     """What something is. `format` is its name in a word ("vhdx"), `name` has an article.
 
     `about` says more of it, with "it" before it ("" where there is no more to say). `to_do` is as
@@ -41,6 +37,8 @@ class Recognized:
 
     def remedy(self, path: Path) -> str:
         """What to do with the file `path`, in a command that can be pasted where there is one."""
+        from vhdtools.image.filling import fill
+
         return fill(self.to_do, path)
 
 
@@ -59,9 +57,12 @@ def recognize(disk: Bytes, folder: Path | None = None) -> Recognized | None:
     for mark in MARKS:
         if head.startswith(mark.mark, mark.offset) and _fits(mark, head):
             return _with_state(mark, disk, head, folder)
-    text = recognize_text(head, tail)
-    if text is not None:
-        return Recognized(text.format, text.name, Family.TEXT, text.to_do)
+    if head[:1].strip(b"\0"):  # text has no NUL
+        from vhdtools.image.foreign_text import recognize_text
+
+        text = recognize_text(head, tail)
+        if text is not None:
+            return Recognized(text.format, text.name, Family.TEXT, text.to_do)
     if disk.size >= 512 and not any(head) and not any(tail):
         raw = next(mark for mark in MARKS if mark.format == "raw")
         return Recognized("raw", "a file of zeros, at least at both ends", Family.RAW, raw.to_do)
@@ -91,6 +92,9 @@ def _with_state(mark: Mark, disk: Bytes, head: bytes, folder: Path | None) -> Re
         about = f"begins with '{printable(member)}'" if member else ""
         name = "an OVA, a tar archive" if member.lower().endswith(".ovf") else mark.name
         return Recognized(mark.format, name, mark.family, mark.to_do, about)
+    # Loaded here, as sound disks have no use for it.
+    from vhdtools.image.foreign_disks import STATES
+
     look = STATES.get(mark.format)
     state = None if look is None else look(disk, folder)
     if state is None:

@@ -6,8 +6,8 @@ before what they may contain, and what a whole disk or partition begins with com
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 __all__ = ["HEAD_BYTES", "MARKS", "TRAILER_MARKS", "Family", "Mark"]
 
@@ -26,8 +26,7 @@ class Family(Enum):
     OTHER = "nothing that could be a disk"
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """`mark` at byte `offset` means `format`, whose `name` has an article.
 
     `to_do` says what to do with such a file, with the placeholders of `vhdtools.image.filling`.

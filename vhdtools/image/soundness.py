@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
+from typing import NamedTuple
 
 from vhdtools.image.footers import POISON_COOKIE
 from vhdtools.image.size import SizeRule, guest_size
@@ -45,8 +46,7 @@ _EXPORT = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
+class Flaw(NamedTuple):
     """One reason not to read a disk: `problem` in the user's words, `offset` in the file.
 
     `unsupported`: sound perhaps, but nothing that vhdtools reads; else the disk is damaged.

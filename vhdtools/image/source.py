@@ -7,9 +7,8 @@ import os
 import stat
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from vhdtools.errors import SourceChangedError, SourceReadError
 from vhdtools.ranges import PAGE, align_down, align_up
@@ -26,8 +25,7 @@ _FLAGS = os.O_RDONLY | sum(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
+class Fingerprint(NamedTuple):
     """What tells a file from another, and from itself once written: bytes, ns, device, inode."""
 
     size: int

@@ -11,6 +11,7 @@ import sys
 from array import array
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.footers import (
     FoundFooter,
@@ -55,8 +56,7 @@ MAX_BAT_ENTRIES = 1 << 22
 _SECTOR = 512
 
 
-@dataclass(frozen=True, slots=True)
-class FoundBatmap:
+class FoundBatmap(NamedTuple):
     """The batmap of blktap: its header, at byte `offset`, and the map (None: not in the file)."""
 
     offset: int

@@ -14,6 +14,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import compress, count, islice, repeat
+from typing import NamedTuple
 
 from vhdtools.layout import UNALLOCATED, allocated_entries
 from vhdtools.layout.bitmap import SECTOR
@@ -42,8 +43,7 @@ class Misplaced:
     other: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class BlockSurvey:
+class BlockSurvey(NamedTuple):
     """How the blocks lie in the file, in bytes.
 
     `allocated` blocks of `entries` are in the file, each taking `span` bytes with its sector

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.errors import DamagedImageError, ImageError, SourceReadError
 from vhdtools.image import BitmapRule, FixedBase, SizeRule
@@ -18,7 +19,6 @@ from vhdtools.image.parents import find_parent
 from vhdtools.image.source import Source, data_runs, open_source
 from vhdtools.image.structure import Structure, read_structure
 from vhdtools.inputs import local_files, local_folders
-from vhdtools.inspection.advising import advised
 from vhdtools.inspection.allocation import allocated_in_blocks
 from vhdtools.inspection.azure import judge
 from vhdtools.inspection.checks.chain import check_chain, parent_not_found
@@ -39,8 +39,7 @@ from vhdtools.ranges import PAGE, align_up
 __all__ = ["InspectedImage", "inspect", "inspect_and_open", "partitions_of"]
 
 
-@dataclass(frozen=True, slots=True)
-class _Options:
+class _Options(NamedTuple):
     parents: Sequence[Path]
     parent_dirs: Sequence[Path]
     raw_parent: bool
@@ -163,7 +162,11 @@ def _inspect(source: Source, structure: Structure, options: _Options) -> Inspect
         link = chain.links[0]
         base_known = link.reading.base is not None
         found = check_structure(structure, link.soundness, options.now, link.reading)
-        findings = list(advised(found, structure, source, options.now))
+        findings = list(found)
+        if any(finding.level is not Level.INFO for finding in findings):
+            from vhdtools.inspection.advising import advised  # a sound disk needs no repair
+
+            findings = list(advised(findings, structure, source, options.now))
         findings += check_chain(chain, options.now)
         findings += _parent_of_flawed(chain, options)
         sound = not any(finding.level is Level.ERROR for finding in findings)
@@ -232,8 +235,7 @@ def _parent_of_flawed(chain: Chain, options: _Options) -> Iterator[Finding]:
         search.source.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Read:
+class _Read(NamedTuple):
     """What reading the guest's view told."""
 
     partitions: PartitionTables | None = None

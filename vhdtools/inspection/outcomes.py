@@ -8,7 +8,6 @@ from pathlib import Path
 
 from vhdtools.errors import VhdToolsError
 from vhdtools.image.filling import fill
-from vhdtools.image.identify import identify
 from vhdtools.image.soundness import examine
 from vhdtools.image.source import Readable
 from vhdtools.image.structure import Structure
@@ -75,6 +74,8 @@ def not_a_vhd(
     remote: RemoteState | None = None,
 ) -> Inspection:
     """The inspection of a file without a footer, with what else there is to say (`findings`)."""
+    from vhdtools.image.identify import identify  # of no use for a VHD
+
     found = identify(source, source.path if remote is None else None)
     soundness = examine(structure)
     about_it = CATALOGUE[found.code].found(found.problem, found.offset, remedy=found.remedy)

@@ -11,8 +11,17 @@ import struct
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 from zlib import crc32
+
+from vhdtools.image.partition_tables import (
+    GPT_SIGNATURE,
+    PROTECTIVE,
+    SECTOR_SIZES,
+    MbrEntry,
+    gpt_header,
+    mbr_entries,
+)
 
 __all__ = [
     "BIOS_BOOT",
@@ -35,14 +44,10 @@ BIOS_BOOT = "21686148-6449-6e6f-744e-656564454649"
 """GPT type of the partition that holds the second stage of GRUB for BIOS."""
 
 _SECTOR = 512
-_SECTOR_SIZES = (512, 4096)
 _HEAD = 34 * _SECTOR  # MBR, primary header and the usual 128 entries; 4096-byte header, too
-_SIGNATURE = b"EFI PART"
-_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ")
 _MAX_TABLE = 1 << 20
 _LEGACY_BOOTABLE = 1 << 2
-_PROTECTIVE = 0xEE
 _EXTENDED = (0x05, 0x0F, 0x85)
 _MAX_LOOKED_AT = 32
 
@@ -100,15 +105,15 @@ def read_partitions(read: Read, size: int) -> PartitionTables:
         boot_code=any(sector[:440]),
         fat=is_fat(sector),
     )
-    entries = _mbr_entries(sector) if found.boot_signature else []
-    protective = any(entry[0] == _PROTECTIVE for entry in entries)
-    sizes = [s for s in _SECTOR_SIZES if head[s : s + len(_SIGNATURE)] == _SIGNATURE]
+    entries = mbr_entries(sector)
+    protective = any(entry.kind == PROTECTIVE for entry in entries)
+    sizes = [s for s in SECTOR_SIZES if head.startswith(GPT_SIGNATURE, s)]
     if protective or sizes:
         found = _with_gpt(found, read, size, head, sizes)
-        others = [partition for code, partition in entries if code != _PROTECTIVE]
-        found = replace(found, hybrid=any(other.bootable for other in others))
+        others = [entry for entry in entries if entry.kind != PROTECTIVE]
+        found = replace(found, hybrid=any(other.active for other in others))
     elif entries:
-        partitions = tuple(p for code, p in entries if code not in _EXTENDED)
+        partitions = tuple(_of_mbr(entry) for entry in entries if entry.kind not in _EXTENDED)
         complete = len(partitions) == len(entries)  # logical partitions are not looked at
         found = replace(found, scheme="mbr", partitions=partitions, complete=complete)
     return _with_file_systems(found, read, size)
@@ -128,28 +133,12 @@ def is_fat(sector: bytes) -> bool:
     )
 
 
-def _mbr_entries(sector: bytes) -> list[tuple[int, Partition]]:
-    """The used entries of an MBR; none where its place holds something else.
-
-    A file system without partitions ends its first sector with the same mark.
-    """
-    raw = [sector[446 + 16 * i : 462 + 16 * i] for i in range(4)]
-    if any(entry[0] not in (0x00, 0x80) for entry in raw):
-        return []
-    entries = []
-    for entry in raw:
-        start, count = struct.unpack_from("<II", entry, 8)
-        code = entry[4]
-        if code:
-            partition = Partition(
-                f"{code:#04x}", start * _SECTOR, count * _SECTOR, entry[0] == 0x80
-            )
-            entries.append((code, partition))
-    return entries
+def _of_mbr(entry: MbrEntry) -> Partition:
+    kind = f"{entry.kind:#04x}"
+    return Partition(kind, entry.first * _SECTOR, entry.sectors * _SECTOR, entry.active)
 
 
-@dataclass(frozen=True, slots=True)
-class _Gpt:
+class _Gpt(NamedTuple):
     """One copy of a GPT: where its other copy should be, and its entries if it is valid."""
 
     state: GptState
@@ -175,7 +164,7 @@ def _with_gpt(
         if copy.state == "valid":
             break
     backup = _Gpt("missing")
-    for candidate in [sector_size] if sizes else _SECTOR_SIZES:
+    for candidate in [sector_size] if sizes else SECTOR_SIZES:
         # A disk that was enlarged has its backup where the old end was.
         for place in (primary.other, size - candidate):
             if backup.state != "valid" and place is not None and place > candidate:
@@ -198,24 +187,22 @@ def _gpt(read: Read, size: int, offset: int, sector_size: int) -> _Gpt:
     if offset % _SECTOR or offset + _SECTOR > size:
         return _Gpt("missing")
     raw = read(offset, _SECTOR)
-    if not raw.startswith(_SIGNATURE):
+    if not raw.startswith(GPT_SIGNATURE):
         return _Gpt("missing")
-    (_, _, length, checksum, _, own, other, _, _, _, table, count, step, table_checksum) = (
-        _HEADER.unpack_from(raw)
-    )
-    if not _HEADER.size <= length <= _SECTOR or own * sector_size != offset:
+    header = gpt_header(raw)
+    if header is None or header.own * sector_size != offset:
         return _Gpt("damaged")
-    if crc32(raw[:16] + bytes(4) + raw[20:length]) != checksum:
-        return _Gpt("damaged")
-    total = count * step
-    start = table * sector_size
+    total = header.entry_count * header.entry_size
+    start = header.table * sector_size
     padded = -(-total // _SECTOR) * _SECTOR
-    if step < _ENTRY.size or step % 8 or total > _MAX_TABLE or start + padded > size:
+    small = header.entry_size < _ENTRY.size or header.entry_size % 8
+    if small or total > _MAX_TABLE or start + padded > size:
         return _Gpt("damaged")
     entries = read(start, padded)[:total] if total else b""
-    if crc32(entries) != table_checksum:
+    if crc32(entries) != header.table_crc32:
         return _Gpt("damaged")
-    return _Gpt("valid", other * sector_size, tuple(_gpt_entries(entries, step, sector_size)))
+    found = _gpt_entries(entries, header.entry_size, sector_size)
+    return _Gpt("valid", header.other * sector_size, tuple(found))
 
 
 def _gpt_entries(table: bytes, step: int, sector_size: int) -> Iterator[Partition]:

@@ -5,8 +5,7 @@ A construct Container never leaves this room; its errors become ValueError here.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import construct
 
@@ -34,8 +33,7 @@ def encode(layout: Any, fields: dict[str, Any], what: str) -> bytes:
         raise ValueError(f"{what}: {exc}") from exc
 
 
-@dataclass(frozen=True, slots=True)
-class FieldPlace:
+class FieldPlace(NamedTuple):
     """Where a field is: its name, and its offset and size in bytes from the start of the layout.
 
     A field of a row of structures is named "parent_locators[0].data_offset".

@@ -25,8 +25,8 @@ __all__ = [
 SYSTEM = "the system's settings"
 
 _FORM = "http://HOST:PORT (before HOST, perhaps USER:PASSWORD@, percent-encoded)"
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*"?')
-_METHOD = re.compile(r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s*(?:,|$)|\s+[^\s=,])")
+_QUOTED = r'"(?:[^"\\]|\\.)*"?'
+_METHOD = r"(?:^|,)\s*([A-Za-z][A-Za-z0-9-]*)(?=\s*(?:,|$)|\s+[^\s=,])"
 _MOST_METHODS = 8
 
 
@@ -113,6 +113,6 @@ def authentication_methods(challenges: Iterable[str]) -> list[str]:
     """The methods that Proxy-Authenticate headers offer: RFC 9110, 11.6.1."""
     found: dict[str, None] = {}
     for challenge in challenges:
-        for method in _METHOD.findall(_QUOTED.sub('""', challenge)):
+        for method in re.findall(_METHOD, re.sub(_QUOTED, '""', challenge)):
             found[method] = None
     return list(found)[:_MOST_METHODS]

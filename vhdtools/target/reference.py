@@ -20,14 +20,12 @@ FORMS = "Give a blob's URL, CONTAINER/BLOB in a storage account, or file:PATH.vh
 
 _SUBJECT = "the destination"
 _BLOB = "blob:"
-_HADOOP = re.compile(r"(?:wasb|abfs)s?://(?P<container>[^/@]+)@(?P<host>[^/@]+)/(?P<blob>.*)", re.I)
-_CONNECTION = re.compile(
-    r"(account(name|key)|endpoint(suffix)?|accesssignature)=[^;]*(;|$)", re.IGNORECASE
-)
-_WEB = re.compile(r"(https?):(//|/?(?=[^/]))", re.IGNORECASE)
+_HADOOP = r"(?i)(?:wasb|abfs)s?://(?P<container>[^/@]+)@(?P<host>[^/@]+)/(?P<blob>.*)"
+_CONNECTION = r"(?i)(account(name|key)|endpoint(suffix)?|accesssignature)=[^;]*(;|$)"
+_WEB = r"(?i)(https?):(//|/?(?=[^/]))"
 # No container's name has a dot: this is a host whose https:// was left out.
-_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.(blob|dfs)\.[a-z0-9.-]+(:\d+)?/", re.IGNORECASE)
-_OTHER_SERVICE = re.compile(r"(https?://[a-z0-9-]+(?:\.z\d+)?)\.(dfs|file|queue|table|web)\.", re.I)
+_HOST = r"(?i)[a-z0-9-]+(\.[a-z0-9-]+)*\.(blob|dfs)\.[a-z0-9.-]+(:\d+)?/"
+_OTHER_SERVICE = r"(?i)(https?://[a-z0-9-]+(?:\.z\d+)?)\.(dfs|file|queue|table|web)\."
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +43,20 @@ class BlobReference:
 def parse_reference(text: str) -> BlobReference:
     """What blob `text` names. Raises UsageError, which repeats no secret."""
     plain = unquoted(text).replace("&amp;", "&")
-    if _CONNECTION.search(plain):
+    if re.search(_CONNECTION, plain):
         raise UsageError(
             _SUBJECT,
             "a connection string was given where a blob is to be named (it is not repeated)",
             "Give the connection string to --connection-string, or set "
             f"AZURE_STORAGE_CONNECTION_STRING. {FORMS}",
         )
-    if hadoop := _HADOOP.fullmatch(plain):
+    if hadoop := re.fullmatch(_HADOOP, plain):
         host = re.sub(r"(?i)\.dfs\.", ".blob.", hadoop["host"], count=1)
         plain = f"https://{host}/{hadoop['container']}/{hadoop['blob']}"
-    elif _HOST.match(plain):
+    elif re.match(_HOST, plain):
         plain = f"https://{plain}"
-    if _WEB.match(plain):
-        plain = _WEB.sub(r"\1://", plain, count=1)
+    if re.match(_WEB, plain):
+        plain = re.sub(_WEB, r"\1://", plain, count=1)
         _refuse_other_service(plain)
         address, sas = parse_blob_url(plain)
         return BlobReference(address, "", sas)
@@ -82,7 +80,7 @@ def parse_reference(text: str) -> BlobReference:
 
 
 def _refuse_other_service(url: str) -> None:
-    found = _OTHER_SERVICE.match(url)
+    found = re.match(_OTHER_SERVICE, url)
     if found is None:
         return
     domain = url[found.end() :].partition("/")[0]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from vhdtools.image.chain import MAX_CHAIN_BYTES, MAX_DEPTH, Chain, Link
 from vhdtools.image.filling import fill
 from vhdtools.image.parents import ParentSearch
-from vhdtools.inspection.advising import advised
 from vhdtools.inspection.checks.locators import file_name
 from vhdtools.inspection.checks.structure import check_flaws, check_structure
 from vhdtools.inspection.describe import printable, quantity, size_text
@@ -69,12 +68,18 @@ def _check_ids(child: Link, now: datetime) -> Iterator[Finding]:
         )
 
 
+def _advised(findings: Iterable[Finding], link: Link, now: datetime) -> Iterator[Finding]:
+    from vhdtools.inspection.advising import advised  # sound parents need no repair
+
+    return advised(findings, link.structure, link.source, now)
+
+
 def _check_parent(link: Link, now: datetime) -> Iterator[Finding]:
     name, quoted = _shown(link.structure.path), shell_quoted(str(link.structure.path))
     flaws = link.soundness.flaws
     if flaws:
         more = f", and {quantity(len(flaws) - 1, 'error')} more" if len(flaws) > 1 else ""
-        own = next(advised(check_flaws(link.soundness), link.structure, link.source, now))
+        own = next(_advised(check_flaws(link.soundness), link, now))
         to_do = fill(own.remedy, link.structure.path)
         damaged = kinds.PARENT_DAMAGED.found(
             f"the parent {name} is damaged: {flaws[0].problem}{more}",
@@ -92,14 +97,12 @@ def _warnings_of_parents(links: Sequence[Link], now: datetime) -> Iterator[Findi
     """The warnings that parents have by themselves: each kind once, of the nearest that has it."""
     found: dict[str, list[tuple[Link, Finding]]] = {}
     for link in links:
+        every = list(check_structure(link.structure, link.soundness, now))
+        if all(finding.level is Level.INFO for finding in every):
+            continue
         own = {
             finding.code: finding
-            for finding in advised(
-                check_structure(link.structure, link.soundness, now),
-                link.structure,
-                link.source,
-                now,
-            )
+            for finding in _advised(every, link, now)
             if finding.level is Level.WARNING and finding.code != footer_kinds.FIXED_TOO_LONG.code
         }
         for code, finding in own.items():

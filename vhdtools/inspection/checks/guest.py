@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from vhdtools.image.disk_image import DiskImage
 from vhdtools.image.footers import FoundFooter, find_copy, footer_at, last_footer_in
@@ -44,8 +45,7 @@ class _Guest:
         return bytes(data)
 
 
-@dataclass(frozen=True, slots=True)
-class _Inner:
+class _Inner(NamedTuple):
     """An image inside the disk: its `name`, its file's suffix, its `size` (None: all there is)."""
 
     name: str
